@@ -1,0 +1,151 @@
+"""From supports and loads to boundary conditions and integrals whose values follow the time.
+
+Values live in DOLFINx constants (or functions, where they vary in space), so that a new time changes numbers only and
+compiles nothing.
+"""
+
+from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
+
+from collections.abc import Sequence
+from typing import Any
+
+import dolfinx
+import numpy as np
+import ufl
+from dolfinx import fem
+
+from pointlaw.errors import SetupError
+from pointlaw.fem.loads import BodyForce, Displacement, Evaluator, Load, Pressure, Traction
+from pointlaw.fem.strain import weight
+from pointlaw.fem.tagged_mesh import TaggedMesh
+from pointlaw.tensors import Kinematics
+
+AXES = "xyz"
+
+
+class Supports:
+    """Dirichlet conditions of a displacement space; ``bcs`` is what DOLFINx takes.
+
+    Raises ``MeshError`` for a place that the mesh lacks and ``SetupError`` for a direction it lacks.
+    """
+
+    def __init__(self, V: fem.FunctionSpace, body: TaggedMesh, displacements: Sequence[Displacement]):
+        self.bcs: list[fem.DirichletBC] = []
+        self._values: list[tuple[Any, Evaluator]] = []
+        for displacement in displacements:
+            for axis, value in displacement.components.items():
+                if axis >= body.mesh.geometry.dim:
+                    raise SetupError(f"Displacement at {displacement.where!r} prescribes {AXES[axis]} of a 2D mesh.")
+                what = f"The displacement {AXES[axis]} at {displacement.where!r}"
+                self._add(V, body, displacement.where, axis, Evaluator(value, what))
+
+    def set_time(self, t: float) -> None:
+        """Put the values at time ``t`` into the boundary conditions."""
+        for target, evaluator in self._values:
+            if isinstance(target, fem.Function):
+                target.interpolate(lambda x, e=evaluator: e.over(x, t))
+            else:
+                target.value = evaluator.at(t)
+
+    def _add(self, V: fem.FunctionSpace, body: TaggedMesh, where: Any, axis: int, evaluator: Evaluator) -> None:
+        # A condition that varies in space needs the scalar space of its component; a uniform one a number only.
+        if evaluator.varies:
+            scalar, _ = V.sub(axis).collapse()
+            target: Any = fem.Function(scalar)
+            dofs = locate_dofs((V.sub(axis), scalar), body, where)
+            self.bcs.append(fem.dirichletbc(target, dofs, V.sub(axis)))
+        else:
+            target = fem.Constant(V.mesh, 0.0)
+            dofs = locate_dofs(V.sub(axis), body, where)
+            self.bcs.append(fem.dirichletbc(target, dofs, V.sub(axis)))
+        self._values.append((target, evaluator))
+
+
+def locate_dofs(space: Any, body: TaggedMesh, where: Any) -> Any:
+    """Return the local degrees of freedom of ``space`` at a place; raises ``MeshError`` if there are none."""
+    if callable(where):
+        dofs = fem.locate_dofs_geometrical(_collapsed(space), where)
+        count = len(dofs[0]) if isinstance(dofs, list) else len(dofs)
+        if body.mesh.comm.allreduce(count) == 0:
+            from pointlaw.errors import MeshError
+
+            raise MeshError(f"{body.source} has no node at {getattr(where, '__name__', where)!r}.")
+        return dofs if isinstance(space, tuple) else dofs[0]
+    facets = body.facets(where)
+    body.mesh.topology.create_connectivity(body.dim - 1, body.dim)
+    return fem.locate_dofs_topological(space, body.dim - 1, facets)
+
+
+def _collapsed(space: Any) -> tuple[fem.FunctionSpace, fem.FunctionSpace]:
+    # Coordinates of dofs exist in a collapsed space only.
+    return space if isinstance(space, tuple) else (space, space.collapse()[0])
+
+
+class Loads:
+    """External virtual work of tractions, pressures and body forces; ``work(u, v)`` is its UFL form.
+
+    Raises ``MeshError`` for a place that the mesh lacks and ``SetupError`` for a wrong number of components.
+    """
+
+    def __init__(self, V: fem.FunctionSpace, body: TaggedMesh, kinematics: Kinematics, loads: Sequence[Load]):
+        self._V, self._body, self._kinematics = V, body, kinematics
+        self._values: list[tuple[Any, Evaluator]] = []
+        self._terms: list[tuple[Load, Any, ufl.Measure]] = [self._term(load) for load in loads]
+        self.follows = kinematics.finite and any(isinstance(load, Pressure) for load in loads)
+
+    def set_time(self, t: float) -> None:
+        """Put the values at time ``t`` into the coefficients."""
+        for target, evaluator in self._values:
+            if isinstance(target, fem.Function):
+                target.interpolate(lambda x, e=evaluator: e.over(x, t))
+            else:
+                target.value = evaluator.at(t)
+
+    def work(self, u: fem.Function, v: ufl.core.expr.Expr) -> ufl.Form | None:
+        """Return the external virtual work, or ``None`` if there is no load."""
+        form = None
+        factor = weight(self._kinematics, self._V.mesh)
+        for load, value, measure in self._terms:
+            if isinstance(load, Pressure):
+                n = ufl.FacetNormal(self._V.mesh)
+                if self._kinematics.finite:  # Nanson: n da = J F⁻ᵀ N dA
+                    deformation = ufl.Identity(len(u)) + ufl.grad(u)
+                    n = ufl.det(deformation) * ufl.dot(ufl.inv(deformation).T, n)
+                term = -value * ufl.dot(n, v) * factor * measure
+            else:
+                term = ufl.dot(value, v) * factor * measure
+            form = term if form is None else form + term
+        return form
+
+    def _term(self, load: Load) -> tuple[Load, Any, ufl.Measure]:
+        mesh, dim = self._V.mesh, self._V.mesh.geometry.dim
+        what = f"{type(load).__name__} at {load.where!r}"
+        if isinstance(load, Pressure):
+            value = self._coefficient(load.value, what)
+        else:
+            if len(load.value) != dim:
+                raise SetupError(f"{what} has {len(load.value)} components, but the mesh has {dim} dimensions.")
+            value = ufl.as_vector([self._coefficient(v, f"{what}, {AXES[i]}") for i, v in enumerate(load.value)])
+        if isinstance(load, Traction | Pressure):
+            return load, value, _measure("ds", mesh, self._body.boundary(load.where))
+        cells = None if load.where is None else self._body.cells(load.where)
+        return load, value, _measure("dx", mesh, cells)
+
+    def _coefficient(self, value: Any, what: str) -> Any:
+        evaluator = Evaluator(value, what)
+        if evaluator.varies:
+            degree = self._V.element.basix_element.degree
+            target: Any = fem.Function(fem.functionspace(self._V.mesh, ("Lagrange", degree)))
+        else:
+            target = fem.Constant(self._V.mesh, 0.0)
+        self._values.append((target, evaluator))
+        return target
+
+
+def _measure(kind: str, mesh: dolfinx.mesh.Mesh, entities: np.ndarray | None) -> ufl.Measure:
+    if entities is None:
+        return ufl.Measure(kind, domain=mesh)
+    return ufl.Measure(kind, domain=mesh, subdomain_data=[(1, entities)])(1)
+
+
+__all__ = ["BodyForce", "Displacement", "Loads", "Pressure", "Supports", "Traction", "locate_dofs"]

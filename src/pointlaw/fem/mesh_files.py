@@ -1,0 +1,216 @@
+"""Meshes from files: Gmsh and XDMF through DOLFINx, every other format through meshio.
+
+Only rank 0 reads a foreign file; DOLFINx spreads it over the ranks. Physical names survive where the format has them.
+"""
+
+from pointlaw.fem.mpi import MPI, agree  # isort: skip - MPI before DOLFINx
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import basix.ufl
+import dolfinx
+import numpy as np
+import ufl
+from dolfinx.io.utils import XDMFFile, distribute_entity_data
+
+from pointlaw.errors import MeshError
+from pointlaw.fem.tagged_mesh import TaggedMesh
+
+# meshio's cell names with DOLFINx' and the degree of the geometry.
+_CELLS = {
+    "line": ("interval", 1),
+    "line3": ("interval", 2),
+    "triangle": ("triangle", 1),
+    "triangle6": ("triangle", 2),
+    "quad": ("quadrilateral", 1),
+    "quad9": ("quadrilateral", 2),
+    "tetra": ("tetrahedron", 1),
+    "tetra10": ("tetrahedron", 2),
+    "hexahedron": ("hexahedron", 1),
+    "hexahedron27": ("hexahedron", 2),
+}
+_DIM = {"vertex": 0, "interval": 1, "triangle": 2, "quadrilateral": 2, "tetrahedron": 3, "hexahedron": 3}
+
+
+def read_mesh(path: str | Path, comm: Any = None) -> TaggedMesh:
+    """Read a mesh with its tags and physical names.
+
+    Parameters
+    ----------
+    path
+        ``.msh`` (needs gmsh), ``.xdmf`` as DOLFINx or meshio writes it, or any format that meshio reads
+        (Abaqus ``.inp``, VTK ``.vtu``, Nastran ``.bdf``, MED, Exodus, …).
+    comm
+        MPI communicator, by default ``COMM_WORLD``.
+
+    Raises
+    ------
+    MeshError
+        On every rank, if the file is missing or damaged, has several cell types, or cells that DOLFINx lacks.
+    """
+    comm = MPI.COMM_WORLD if comm is None else comm
+    path = Path(path)
+    missing = None if comm.rank or path.is_file() else MeshError(f"There is no mesh file {path}.")
+    agree(comm, missing)
+    if path.suffix == ".xdmf":
+        return _read_xdmf(path, comm)
+    reader: Callable[[Path, Any], TaggedMesh] = _read_gmsh if path.suffix == ".msh" else _read_meshio
+    return reader(path, comm)
+
+
+def _read_gmsh(path: Path, comm: Any) -> TaggedMesh:
+    try:
+        import gmsh
+    except (ImportError, OSError):  # not installed, or its system libraries are missing: meshio reads most files
+        return _read_meshio(path, comm)
+    from dolfinx.io.gmsh import model_to_mesh
+
+    problem, dim = None, None
+    if comm.rank == 0:
+        gmsh.initialize(interruptible=False)
+        gmsh.option.setNumber("General.Terminal", 0)
+        try:
+            gmsh.merge(str(path))
+            dim = gmsh.model.getDimension()
+            if not gmsh.model.getPhysicalGroups(dim):
+                problem = MeshError(f"{path} has no physical group of dimension {dim}; name the body in Gmsh.")
+        except Exception as error:
+            problem = MeshError(f"Gmsh cannot read {path}: {error}")
+    try:
+        agree(comm, problem)
+        dim = comm.bcast(dim)
+        data = model_to_mesh(gmsh.model, comm, 0, gdim=dim)
+    finally:
+        if comm.rank == 0:
+            gmsh.finalize()
+    names = {name: (int(group.dim), int(group.tag)) for name, group in data.physical_groups.items()}
+    return TaggedMesh(data.mesh, data.cell_tags, data.facet_tags, names, str(path))
+
+
+def _read_xdmf(path: Path, comm: Any) -> TaggedMesh:
+    problem, grids = None, {}
+    if comm.rank == 0:
+        try:
+            grids = _xdmf_grids(path)
+        except (ElementTree.ParseError, MeshError, OSError) as error:
+            problem = MeshError(f"{path} cannot be read: {error}")
+    agree(comm, problem)
+    grids = comm.bcast(grids)
+    with XDMFFile(comm, str(path), "r") as file:
+        mesh = file.read_mesh(name=next(iter(grids)))
+        tdim = mesh.topology.dim
+        tags: dict[int, dolfinx.mesh.MeshTags] = {}
+        for name, (dim, marked) in grids.items():
+            if marked and dim in (tdim, tdim - 1) and dim not in tags:
+                mesh.topology.create_connectivity(dim, tdim)
+                tags[dim] = file.read_meshtags(mesh, name=name)
+    return TaggedMesh(mesh, tags.get(tdim), tags.get(tdim - 1), {}, str(path))
+
+
+def _xdmf_grids(path: Path) -> dict[str, tuple[int, bool]]:
+    """Return each grid's dimension and whether it has cell values; the mesh comes first."""
+    import h5py
+
+    grids: dict[str, tuple[int, bool]] = {}
+    dims = {"polyline": 1, "edge": 1, "triangle": 2, "quadrilateral": 2, "tetrahedron": 3, "hexahedron": 3}
+    root = ElementTree.parse(path).getroot()
+    for item in root.iter("DataItem"):
+        text = (item.text or "").strip()
+        if item.get("Format") == "HDF" and ":" in text:
+            file, _, name = text.partition(":")
+            with h5py.File(path.parent / file, "r") as data:
+                if data[name].compression is not None:
+                    raise MeshError("its HDF5 data are compressed; write it with meshio's compression=None")
+    for grid in root.iter("Grid"):
+        topology = grid.find("Topology")
+        if topology is None or grid.get("Name") is None:
+            continue
+        kind = (topology.get("TopologyType") or topology.get("Type") or "").lower().split("_")[0]
+        marked = any(attribute.get("Center") == "Cell" for attribute in grid.iter("Attribute"))
+        grids[str(grid.get("Name"))] = (dims.get(kind, -1), marked)
+    if not grids:
+        raise MeshError("it holds no grid with a topology")
+    return grids
+
+
+def _read_meshio(path: Path, comm: Any) -> TaggedMesh:
+    problem, parts, names, kind, points = None, [], {}, None, None
+    if comm.rank == 0:
+        try:
+            points, parts, names, kind = _meshio_parts(path)
+        except MeshError as error:
+            problem = error
+        except (Exception, SystemExit) as error:  # meshio's readers raise what they like, SystemExit included
+            problem = MeshError(f"meshio cannot read {path}: {error or type(error).__name__}")
+    agree(comm, problem)
+    names, kind = comm.bcast((names, kind))
+    cell, degree = _CELLS[kind]
+    dim = _DIM[cell]
+    domain = ufl.Mesh(basix.ufl.element("Lagrange", cell, degree, shape=(dim,)))
+    nodes = domain.ufl_coordinate_element().basix_element.dim
+    cells = parts[0][0] if comm.rank == 0 else np.empty((0, nodes), dtype=np.int64)
+    x = points[:, :dim] if comm.rank == 0 else np.empty((0, dim))
+    mesh = dolfinx.mesh.create_mesh(comm, cells, domain, np.ascontiguousarray(x, dtype=float))
+    tags = [_tags(mesh, dim - codim, parts[codim] if comm.rank == 0 else None) for codim in (0, 1)]
+    return TaggedMesh(mesh, tags[0], tags[1], names, str(path))
+
+
+def _meshio_parts(path: Path) -> tuple[np.ndarray, list[Any], dict[str, tuple[int, int]], str]:
+    """Return points, (cells, tags) of the body and of its facets in DOLFINx order, names, and the cell type."""
+    import meshio
+
+    data = meshio.read(path)
+    known = [block for block in data.cells if block.type in _CELLS]
+    if not known:
+        raise MeshError(f"{path} has no cells that DOLFINx knows; it has {sorted({b.type for b in data.cells})}.")
+    dim = max(_DIM[_CELLS[block.type][0]] for block in known)
+    foreign = sorted({b.type for b in data.cells if b.type not in _CELLS and b.dim >= dim})
+    body = sorted({b.type for b in known if _DIM[_CELLS[b.type][0]] == dim})
+    if len(body) > 1 or foreign:
+        raise MeshError(f"{path} mixes the cell types {body + foreign}; DOLFINx needs one. Mesh the body with one type.")
+    values, names = _meshio_tags(data, dim)
+    parts = []
+    for codim in (0, 1):
+        chosen = [i for i, b in enumerate(data.cells) if b.type in _CELLS and _DIM[_CELLS[b.type][0]] == dim - codim]
+        if not chosen:
+            parts.append(None)
+            continue
+        kind = data.cells[chosen[0]].type
+        cells = np.concatenate([data.cells[i].data for i in chosen if data.cells[i].type == kind])
+        tags = np.concatenate([values[i] for i in chosen if data.cells[i].type == kind])
+        permutation = dolfinx.cpp.io.perm_vtk(dolfinx.mesh.to_type(_CELLS[kind][0]), cells.shape[1])
+        parts.append((np.ascontiguousarray(cells[:, permutation], dtype=np.int64), tags.astype(np.int32)))
+    return data.points, parts, names, body[0]
+
+
+def _meshio_tags(data: Any, dim: int) -> tuple[list[np.ndarray], dict[str, tuple[int, int]]]:
+    """Return integer tags of each cell block, and their names: physical groups, or named sets of cells."""
+    sizes = [len(block.data) for block in data.cells]
+    for values in data.cell_data.values():
+        if all(np.issubdtype(np.asarray(v).dtype, np.integer) and np.asarray(v).ndim == 1 for v in values):
+            names = {name: (int(d), int(tag)) for name, (tag, d) in data.field_data.items()}
+            return [np.asarray(v) for v in values], names
+    tags, names = [np.zeros(n, dtype=np.int32) for n in sizes], {}
+    for tag, (name, members) in enumerate(data.cell_sets.items(), start=1):
+        for block, cells in enumerate(members):
+            if cells is not None and len(cells):
+                tags[block][np.asarray(cells, dtype=int)] = tag
+                kind = data.cells[block].type
+                names[name] = (_DIM[_CELLS[kind][0]] if kind in _CELLS else dim, tag)
+    return tags, names
+
+
+def _tags(mesh: dolfinx.mesh.Mesh, dim: int, part: Any) -> dolfinx.mesh.MeshTags | None:
+    present = mesh.comm.bcast(part is not None)
+    if not present:
+        return None
+    width = mesh.comm.bcast(part[0].shape[1] if part is not None else None)
+    entities, values = part if part is not None else (np.empty((0, width), np.int64), np.empty(0, np.int32))
+    local, local_values = distribute_entity_data(mesh, dim, entities, values)
+    mesh.topology.create_connectivity(dim, mesh.topology.dim)
+    return dolfinx.mesh.meshtags_from_entities(
+        mesh, dim, dolfinx.graph.adjacencylist(local), local_values.astype(np.int32, copy=False)
+    )

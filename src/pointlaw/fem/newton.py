@@ -1,0 +1,207 @@
+"""One Newton solve by PETSc SNES, with the law evaluated inside its callbacks.
+
+DOLFINx' ``NonlinearProblem`` owns forms, matrix and solver; its residual and Jacobian callbacks are wrapped through
+SNES' own doors. The law runs once a Newton iteration, with its tangent; further trials of a line search ask for the
+stress alone. A point that failed anywhere makes the residual NaN on every rank, so that SNES stops everywhere alike.
+"""
+
+from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import ufl
+from dolfinx import fem
+from dolfinx.fem.petsc import NonlinearProblem
+from petsc4py import PETSc
+
+from pointlaw.fem.jit import jit_options
+from pointlaw.fem.region import Verdict
+from pointlaw.tensors import Array
+
+log = logging.getLogger(__name__)
+
+_prefixes = itertools.count()
+
+_REASONS = {
+    value: name
+    for name, value in vars(PETSc.SNES.ConvergedReason).items()
+    if isinstance(value, int) and not name.startswith("_")
+}
+
+SNES_DEFAULTS = {
+    "snes_type": "newtonls",
+    "snes_linesearch_type": "bt",
+    "snes_linesearch_max_it": 6,
+    "snes_max_it": 20,
+    "snes_max_fail": 5,
+}
+
+
+@dataclass
+class NewtonReport:
+    """How one Newton solve went: reason by PETSc's name, residual norms, number of evaluations, last verdict."""
+
+    converged: bool
+    reason: str
+    iterations: int
+    norms: list[float]
+    linear_iterations: int
+    evaluations: int
+    verdict: Verdict
+
+
+@dataclass
+class Newton:
+    """SNES on the residual ``F(u; v)`` whose law is evaluated by ``evaluate(tangent=...)``.
+
+    Parameters
+    ----------
+    F, J
+        Residual and Jacobian forms.
+    u
+        Unknown; holds the last iterate after :meth:`solve`.
+    bcs
+        Dirichlet conditions.
+    evaluate
+        Called with the iterate in ``u`` and its ghosts up to date; collective; returns the verdict of all ranks.
+    options
+        PETSc options of SNES and its linear solver.
+    rtol
+        Converged when the norm of the residual falls below ``rtol`` times the norm of the nodal forces.
+    atol
+        … or below this force.
+    """
+
+    F: ufl.Form
+    J: ufl.Form
+    u: fem.Function
+    bcs: Sequence[fem.DirichletBC]
+    evaluate: Callable[..., Verdict]
+    options: dict[str, Any]
+    rtol: float
+    atol: float
+    near_nullspace: PETSc.NullSpace | None = None
+
+    forces: PETSc.Vec = field(init=False)
+    """Nodal forces (internal minus external) of the last evaluation, reactions included; unit of force."""
+
+    def __post_init__(self) -> None:
+        self._problem = NonlinearProblem(
+            self.F,
+            self.u,
+            J=self.J,
+            bcs=list(self.bcs),
+            petsc_options_prefix=f"pointlaw_{next(_prefixes)}_",
+            petsc_options=SNES_DEFAULTS | self.options,
+            jit_options=jit_options(),
+        )
+        self.snes = self._problem.solver
+        if self.near_nullspace is not None:
+            self._problem.A.setNearNullSpace(self.near_nullspace)
+        self.forces = self._problem.b.duplicate()
+        _, (self._stock_residual, args, context) = self.snes.getFunction()
+        self._residual_context = (args or (), context or {})
+        self.snes.setFunction(self._residual, self._problem.b)
+        _, _, (self._stock_jacobian, args, context) = self.snes.getJacobian()
+        self._jacobian_context = (args or (), context or {})
+        self.snes.setJacobian(self._jacobian, self._problem.A)
+        self.snes.setConvergenceTest(self._test)
+        self._form = self._problem.F
+        self._scale = 0.0
+        self._begin()
+
+    def solve(self) -> NewtonReport:
+        """Solve from the value of ``u``; on failure ``u`` holds the last iterate and nothing is raised."""
+        self._begin()
+        self._problem.solve()
+        reason = self.snes.getConvergedReason()
+        zero_pivots = self._zero_pivots()
+        converged = reason > 0 and self._verdict.failed == 0 and zero_pivots == 0
+        if converged:
+            self._scale = max(self._scale, self._force_norm)
+        name = _REASONS.get(reason, str(reason))
+        return NewtonReport(
+            converged=converged,
+            reason=f"SINGULAR_MATRIX ({zero_pivots} zero pivots)" if reason > 0 and zero_pivots else name,
+            iterations=self.snes.getIterationNumber(),
+            norms=self._norms,
+            linear_iterations=self.snes.getLinearSolveIterations(),
+            evaluations=self._evaluations,
+            verdict=self._verdict,
+        )
+
+    def _begin(self) -> None:
+        self._norms: list[float] = []
+        self._evaluations = 0
+        self._verdict = Verdict()
+        self._trials = 0  # residuals since the last Jacobian
+        self._tangent_at: Array | None = None  # iterate whose tangent is in the coefficients
+        self._first_force = 0.0
+        self._force_norm = 0.0
+
+    def _residual(self, snes: PETSc.SNES, x: PETSc.Vec, b: PETSc.Vec) -> None:
+        self._load(x)
+        # The first trial of a line search is nearly always accepted, and then its tangent is needed.
+        self._run_law(tangent=self._trials == 0)
+        self._trials += 1
+        if self._verdict.failed:
+            b.set(np.nan)
+            return
+        args, context = self._residual_context
+        self._assemble_forces()
+        self._stock_residual(snes, x, b, *args, **context)
+
+    def _jacobian(self, snes: PETSc.SNES, x: PETSc.Vec, A: PETSc.Mat, P: PETSc.Mat) -> None:
+        self._load(x)
+        here = self._tangent_at is not None and np.array_equal(self._tangent_at, self.u.x.array)
+        if not self.u.function_space.mesh.comm.allreduce(here, op=MPI.LAND):
+            self._run_law(tangent=True)
+        self._trials = 0
+        args, context = self._jacobian_context
+        self._stock_jacobian(snes, x, A, P, *args, **context)
+
+    def _load(self, x: PETSc.Vec) -> None:
+        owned = x.getLocalSize()
+        self.u.x.array[:owned] = x.array_r
+        self.u.x.scatter_forward()
+
+    def _run_law(self, *, tangent: bool) -> None:
+        self._verdict = self.evaluate(tangent=tangent)
+        self._evaluations += 1
+        self._tangent_at = self.u.x.array.copy() if tangent else None
+
+    def _assemble_forces(self) -> None:
+        with self.forces.localForm() as local:
+            local.set(0.0)
+        fem.petsc.assemble_vector(self.forces, self._form)
+        self.forces.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)
+        self._force_norm = self.forces.norm()
+        if self._evaluations == 1:
+            self._first_force = self._force_norm
+
+    def _test(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
+        reason = PETSc.SNES.ConvergedReason
+        residual = norms[2]
+        self._norms.append(residual)
+        if not np.isfinite(residual):
+            return reason.DIVERGED_FUNCTION_NANORINF
+        # The scale is a force: that of this step, or the largest of all steps (unloading ends near zero force).
+        scale = max(self._scale, self._first_force, self._force_norm)
+        if residual <= self.atol:
+            return reason.CONVERGED_FNORM_ABS
+        if residual <= self.rtol * scale:
+            return reason.CONVERGED_FNORM_RELATIVE
+        return reason.ITERATING
+
+    def _zero_pivots(self) -> int:
+        pc = self.snes.getKSP().getPC()
+        if pc.getType() not in ("lu", "cholesky") or self.snes.getIterationNumber() == 0:
+            return 0
+        if pc.getFactorSolverType() != "mumps":
+            return 0
+        return int(pc.getFactorMatrix().getMumpsInfog(28))

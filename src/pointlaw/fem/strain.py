@@ -1,0 +1,58 @@
+"""The strain of a displacement field in UFL, for each kinematics.
+
+All measures here are affine in the displacement, so the virtual strain is their Gateaux derivative and the same
+expression serves the residual, the tangent and the evaluation at quadrature points.
+"""
+
+from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
+
+import math
+
+import dolfinx
+import ufl
+
+from pointlaw.errors import SetupError
+from pointlaw.tensors import Kinematics
+
+SQRT2 = math.sqrt(2.0)
+
+
+def strain(kinematics: Kinematics, u: dolfinx.fem.Function) -> ufl.core.expr.Expr:
+    """Return the strain vector ``[m]`` of displacement ``u`` in the order of ``kinematics``.
+
+    Raises ``SetupError`` if the mesh of ``u`` has another dimension than the kinematics.
+    """
+    mesh = u.function_space.mesh
+    if mesh.geometry.dim != kinematics.dim or mesh.topology.dim != kinematics.dim:
+        raise SetupError(
+            f"A law with kinematics {kinematics} does not fit a mesh of dimension {mesh.geometry.dim}: "
+            "wrap it (PlaneStrain, PlaneStress, Axisymmetric for a 2D mesh) or use another mesh."
+        )
+    gradient = ufl.grad(u)
+    if kinematics.finite:
+        deformation = ufl.Identity(kinematics.dim) + gradient
+        return ufl.as_vector([deformation[i, j] for i in range(kinematics.dim) for j in range(kinematics.dim)])
+    e = ufl.sym(gradient)
+    if kinematics.name == "axisymmetric":
+        r = ufl.SpatialCoordinate(mesh)[0]
+        return ufl.as_vector([e[0, 0], e[1, 1], u[0] / r, SQRT2 * e[0, 1]])
+    if kinematics.dim == 3:
+        return ufl.as_vector([e[0, 0], e[1, 1], e[2, 2], SQRT2 * e[1, 2], SQRT2 * e[0, 2], SQRT2 * e[0, 1]])
+    if kinematics.dim == 2:
+        return ufl.as_vector([e[0, 0], e[1, 1], SQRT2 * e[0, 1]])
+    return ufl.as_vector([e[0, 0]])
+
+
+def weight(kinematics: Kinematics, mesh: dolfinx.mesh.Mesh) -> ufl.core.expr.Expr | float:
+    """Return the factor of every integral: 2πr for axisymmetric bodies (r is the first coordinate), else 1."""
+    if kinematics.name == "axisymmetric":
+        return 2.0 * ufl.pi * ufl.SpatialCoordinate(mesh)[0]
+    return 1.0
+
+
+def default_quadrature_degree(cell: str, degree: int) -> int:
+    """Return the lowest degree that integrates the stiffness of an undistorted element exactly.
+
+    Simplices have strains of order ``degree − 1``; tensor-product cells need ``degree + 1`` Gauss points a direction.
+    """
+    return max(1, 2 * (degree - 1)) if cell in ("interval", "triangle", "tetrahedron") else 2 * degree

@@ -1,0 +1,165 @@
+"""A mesh with named parts: which cells are steel, which facets are clamped.
+
+A part is named by its physical name, its integer tag, or a function of the coordinates. A name that the mesh lacks is
+an error that lists the names it has, on every rank alike.
+"""
+
+from pointlaw.fem.mpi import MPI  # isort: skip - MPI before DOLFINx
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import dolfinx
+import numpy as np
+import ufl
+from dolfinx import fem
+
+from pointlaw.errors import MeshError
+from pointlaw.fem.jit import jit_options
+from pointlaw.tensors import Array
+
+Marker = Callable[[Array], np.ndarray]
+Where = str | int | Marker
+
+
+@dataclass(frozen=True)
+class TaggedMesh:
+    """A DOLFINx mesh, the tags of its cells and facets, and the names of these tags.
+
+    Attributes
+    ----------
+    mesh
+        The mesh; the unit of its coordinates is the user's unit of length.
+    cell_tags, facet_tags
+        Integer tags, or ``None`` where the file had none.
+    names
+        Physical name to ``(dimension, tag)``.
+    source
+        File or function the mesh came from, for messages.
+    """
+
+    mesh: dolfinx.mesh.Mesh
+    cell_tags: dolfinx.mesh.MeshTags | None = None
+    facet_tags: dolfinx.mesh.MeshTags | None = None
+    names: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    source: str = "the mesh"
+
+    @property
+    def dim(self) -> int:
+        """Topological dimension."""
+        return self.mesh.topology.dim
+
+    def cells(self, where: Where) -> np.ndarray:
+        """Return the local indices of the owned cells of a part; raises ``MeshError`` if the mesh has none."""
+        owned = self.mesh.topology.index_map(self.dim).size_local
+        if callable(where):
+            cells = dolfinx.mesh.locate_entities(self.mesh, self.dim, where)
+        else:
+            cells = self._find(where, self.dim, self.cell_tags, "cells")
+        return self._not_empty(cells[cells < owned], where, "cells").astype(np.int32)
+
+    def facets(self, where: Where) -> np.ndarray:
+        """Return the local indices of the facets of a part; raises ``MeshError`` if the mesh has none.
+
+        A function of the coordinates ``x[3, n] -> bool[n]`` picks facets of the boundary whose vertices all fulfil it.
+        """
+        if callable(where):
+            self.mesh.topology.create_connectivity(self.dim - 1, self.dim)
+            facets = dolfinx.mesh.locate_entities_boundary(self.mesh, self.dim - 1, where)
+        else:
+            facets = self._find(where, self.dim - 1, self.facet_tags, "facets")
+        return self._not_empty(facets, where, "facets").astype(np.int32)
+
+    def boundary(self, where: Where) -> np.ndarray:
+        """Return the integration entities (cell, local facet) of a part of the boundary, flattened.
+
+        Raises ``MeshError`` if facets of the part lie inside the body, where no load can act.
+        """
+        facets = self.facets(where)
+        self.mesh.topology.create_connectivity(self.dim - 1, self.dim)
+        exterior = dolfinx.mesh.exterior_facet_indices(self.mesh.topology)
+        owned = facets[facets < self.mesh.topology.index_map(self.dim - 1).size_local]
+        inside = self.mesh.comm.allreduce(int(len(np.setdiff1d(owned, exterior))))
+        if inside:
+            raise MeshError(f"{inside} facets of {_label(where)} lie inside the body; a load needs the boundary.")
+        return fem.compute_integration_domains(fem.IntegralType.exterior_facet, self.mesh.topology, facets)
+
+    def check(self) -> None:
+        """Raise ``MeshError`` if a cell is degenerate, turned inside out or folded over its neighbour."""
+        mesh = self.mesh
+        owned = np.arange(mesh.topology.index_map(self.dim).size_local, dtype=np.int32)
+        vertices = _corner_points(mesh)
+        expression = fem.Expression(ufl.JacobianDeterminant(mesh), vertices, jit_options=jit_options())
+        determinant = expression.eval(mesh, owned).reshape(len(owned), -1)
+        smallest, largest = determinant.min(axis=1, initial=np.inf), determinant.max(axis=1, initial=-np.inf)
+        twisted = owned[smallest * largest <= 1e-24 * np.maximum(smallest**2, largest**2)]
+        bad = np.union1d(twisted, self._folded())
+        count = mesh.comm.allreduce(len(bad))
+        if not count:
+            return
+        midpoints = dolfinx.mesh.compute_midpoints(mesh, self.dim, bad[:1].astype(np.int32))
+        places = [list(map(float, place[0])) for place in mesh.comm.allgather(midpoints) if len(place)]
+        raise MeshError(
+            f"{self.source} has {count} cells that are degenerate, inverted or folded over a neighbour, "
+            f"the first near x = {np.round(places[0], 6).tolist()}; mesh this place again."
+        )
+
+    def _folded(self) -> np.ndarray:
+        """Return owned cells that lie on the same side of a facet as the neighbour they share it with."""
+        mesh, tdim = self.mesh, self.dim
+        mesh.topology.create_connectivity(tdim - 1, tdim)
+        mesh.topology.create_connectivity(tdim, tdim - 1)
+        links = mesh.topology.connectivity(tdim - 1, tdim)
+        interior = np.flatnonzero(np.diff(links.offsets) == 2).astype(np.int32)
+        if tdim < 2 or not len(interior):
+            return np.empty(0, dtype=np.int32)
+        cells = links.array[links.offsets[interior][:, None] + np.arange(2)].astype(np.int32)
+        corners = mesh.geometry.x[dolfinx.mesh.entities_to_geometry(mesh, tdim - 1, interior)]
+        if tdim == 2:
+            along = corners[:, 1] - corners[:, 0]
+            normal = np.stack([-along[:, 1], along[:, 0], np.zeros(len(along))], axis=1)
+        else:
+            normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        origin = corners.mean(axis=1)
+        side = [
+            ((dolfinx.mesh.compute_midpoints(mesh, tdim, np.ascontiguousarray(c)) - origin) * normal).sum(axis=1)
+            for c in cells.T
+        ]
+        folded = cells[side[0] * side[1] > 0].ravel()
+        return folded[folded < mesh.topology.index_map(tdim).size_local]
+
+    def _find(self, where: str | int, dim: int, tags: dolfinx.mesh.MeshTags | None, kind: str) -> np.ndarray:
+        values = np.empty(0, dtype=np.int32) if tags is None else tags.values
+        present = sorted({int(v) for part in self.mesh.comm.allgather(np.unique(values)) for v in part})
+        named = {name: tag for name, (d, tag) in self.names.items() if d == dim}
+        tag = named.get(where) if isinstance(where, str) else int(where)
+        if tag is None or tag not in present:
+            known = [f"'{name}' ({tag})" for name, tag in named.items()] + [
+                str(value) for value in present if value not in named.values()
+            ]
+            raise MeshError(
+                f"{self.source} has no {kind} tagged {_label(where)}; it has {', '.join(known) if known else 'no tags'}."
+            )
+        return np.empty(0, dtype=np.int32) if tags is None else tags.find(tag)
+
+    def _not_empty(self, entities: np.ndarray, where: Where, kind: str) -> np.ndarray:
+        if self.mesh.comm.allreduce(len(entities)) == 0:
+            raise MeshError(f"{self.source} has no {kind} at {_label(where)}.")
+        return entities
+
+
+def tagged(mesh: "TaggedMesh | dolfinx.mesh.Mesh") -> TaggedMesh:
+    """Return ``mesh`` itself if it is tagged, else a :class:`TaggedMesh` without tags."""
+    return mesh if isinstance(mesh, TaggedMesh) else TaggedMesh(mesh)
+
+
+def _label(where: Where) -> str:
+    return f"the place {getattr(where, '__name__', where)}" if callable(where) else repr(where)
+
+
+def _corner_points(mesh: dolfinx.mesh.Mesh) -> Array:
+    """Return the reference corners ``[n, tdim]``, pulled in a little so that collapsed corners still have a sign."""
+    import basix
+
+    corners = basix.geometry(mesh.basix_cell())
+    return corners.mean(axis=0) + (1.0 - 1e-6) * (corners - corners.mean(axis=0))
