@@ -1,5 +1,45 @@
-"""The finite-element room: laws at the quadrature points of a DOLFINx problem. Importing it needs DOLFINx."""
+"""The finite-element room: a material at every quadrature point of a DOLFINx problem.
 
-from pointlaw.fem import mpi  # first: it brings MPI in before anything imports DOLFINx
+It sees :class:`~pointlaw.materials.Material` only; networks, formulas and volume elements are all the same here.
+Importing it brings in MPI before DOLFINx (see :mod:`pointlaw.fem.mpi`).
+"""
 
-__all__ = ["mpi"]
+from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI before DOLFINx
+
+from pointlaw.fem.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pointlaw.fem.controller import Decision, FixedStep, StepController
+from pointlaw.fem.loads import BodyForce, Displacement, Point, Pressure, Traction
+from pointlaw.fem.march import Solution, Status, march
+from pointlaw.fem.mesh_files import read_mesh
+from pointlaw.fem.observe import ForceTable, Observer, Paraview, Progress
+from pointlaw.fem.problem import MechanicsProblem, StepReport
+from pointlaw.fem.region import QuadratureFields, Region, Verdict
+from pointlaw.fem.tagged_mesh import TaggedMesh
+
+__all__ = [
+    "BodyForce",
+    "Checkpoint",
+    "Decision",
+    "Displacement",
+    "FixedStep",
+    "ForceTable",
+    "MechanicsProblem",
+    "Observer",
+    "Paraview",
+    "Point",
+    "Pressure",
+    "Progress",
+    "QuadratureFields",
+    "Region",
+    "Solution",
+    "Status",
+    "StepController",
+    "StepReport",
+    "TaggedMesh",
+    "Traction",
+    "Verdict",
+    "load_checkpoint",
+    "march",
+    "read_mesh",
+    "save_checkpoint",
+]

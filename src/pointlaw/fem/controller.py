@@ -73,6 +73,7 @@ class StepController:
             raise InputError(f"StepController: grow = {self.grow} must be at least 1.")
         if self.max_cuts < 0 or self.easy_iterations < 0:
             raise InputError("StepController: max_cuts and easy_iterations must be 0 or more.")
+        object.__setattr__(self, "dt", min(self.dt, self.max_dt))
 
     def decide(self, report: StepReport, dt: float) -> Decision:
         """Keep a converged step unless a law asks for a shorter one; a cut takes the smaller of both factors."""

@@ -34,8 +34,8 @@ class Point:
 class Displacement:
     """Prescribed displacement components on a part of the mesh; unit of length.
 
-    ``where`` is a physical name, a facet tag, a :class:`Point`, or a function of the coordinates of nodes. Components that are
-    ``None`` stay free.
+    ``where`` is a physical name, a facet tag, a :class:`Point`, or a function of the coordinates of nodes. Components
+    that are ``None`` stay free.
 
     >>> Displacement("left", x=0.0), Displacement("right", x=lambda t: 0.01 * t)  # doctest: +ELLIPSIS
     (Displacement(...), Displacement(...))

@@ -145,7 +145,7 @@ class _Run:
             if decision.accept:
                 cuts = 0
                 # A step shortened to hit a requested time says nothing against the longer one that was wanted.
-                self.dt = max(decision.next_dt, self.dt if dt < self.dt < math.inf else 0.0)
+                self.dt = max(decision.next_dt, self.dt if dt < self.dt else 0.0)
                 if self._book(report):
                     continue
                 self.solution.status, self.solution.cause = Status.STOPPED, "an observer asked for it"

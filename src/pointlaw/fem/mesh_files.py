@@ -170,7 +170,9 @@ def _meshio_parts(path: Path) -> tuple[np.ndarray, list[Any], dict[str, tuple[in
     foreign = sorted({b.type for b in data.cells if b.type not in _CELLS and b.dim >= dim})
     body = sorted({b.type for b in known if _DIM[_CELLS[b.type][0]] == dim})
     if len(body) > 1 or foreign:
-        raise MeshError(f"{path} mixes the cell types {body + foreign}; DOLFINx needs one. Mesh the body with one type.")
+        raise MeshError(
+            f"{path} mixes the cell types {body + foreign}; DOLFINx needs one. Mesh the body with one type."
+        )
     values, names = _meshio_tags(data, dim)
     parts = []
     for codim in (0, 1):

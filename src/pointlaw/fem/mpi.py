@@ -140,29 +140,27 @@ def all_min(comm: Any, value: float) -> float:
 def agree(comm: Any, error: Exception | None) -> None:
     """Raise on every rank of ``comm`` if any rank passes an error; collective, and silent if all pass ``None``.
 
-    Every rank raises an error of the class of the lowest failing rank, with its sentence and that rank's number (the
-    rank itself raises it from its own error, with its traceback). The error is marked ``collective``. A class whose
-    instances cannot be made from one sentence becomes a ``PointlawError`` that names the class.
+    Every rank raises an error of the class of the lowest failing rank, with its sentence and that rank's number; on
+    that rank the cause is its own error with its traceback. The error is marked ``collective``. A class that the other
+    ranks cannot import, or that cannot be made from one sentence, becomes a ``PointlawError`` that names the class.
     """
     failing = int(comm.allreduce(comm.rank if error is not None else comm.size, op=MPI.MIN))
     if failing == comm.size:
         return
-    kind, sentence = comm.bcast((_class_of(error), _sentence_of(error)) if comm.rank == failing else None, root=failing)
+    kind, sentence = comm.bcast(_travelling(error) if error is not None else None, root=failing)
     together = kind(f"{sentence} (rank {failing} of {comm.size})" if comm.size > 1 else sentence)
     together.collective = True
     raise together from error
 
 
-def _class_of(error: Exception | None) -> type[Exception]:
-    kind = type(error)
-    try:
-        made = kind("sentence")
-    except Exception:  # an arbitrary class may refuse one argument in any way it likes
-        return PointlawError
-    # Only what every rank can import by name travels in a broadcast.
+def _travelling(error: Exception) -> tuple[type[Exception], str]:
+    """Return a class and a sentence that every rank can make an error of."""
+    kind, sentence = type(error), str(error)
     importable = getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
-    return kind if isinstance(made, Exception) and importable and kind.__module__ != "__main__" else PointlawError
-
-
-def _sentence_of(error: Exception | None) -> str:
-    return str(error) if error is not None and _class_of(error) is type(error) else f"{type(error).__name__}: {error}"
+    if importable and kind.__module__ != "__main__":
+        try:
+            kind(sentence)
+            return kind, sentence
+        except Exception as refusal:  # an unknown class may refuse one argument in any way it likes
+            sentence = f"{sentence} [{kind.__name__} takes more than a sentence: {refusal}]"
+    return PointlawError, f"{kind.__name__}: {sentence}"

@@ -5,7 +5,7 @@ SNES' own doors. The law runs once a Newton iteration, with its tangent; further
 stress alone. A point that failed anywhere makes the residual NaN on every rank, so that SNES stops everywhere alike.
 """
 
-from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
+from pointlaw.fem.mpi import MPI  # isort: skip
 
 import itertools
 import logging
@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from petsc4py import PETSc
+
 import numpy as np
 import ufl
 from dolfinx import fem
 from dolfinx.fem.petsc import NonlinearProblem
-from petsc4py import PETSc
 
 from pointlaw.fem.jit import jit_options
 from pointlaw.fem.region import Verdict
@@ -112,6 +113,7 @@ class Newton:
         self.snes.setJacobian(self._jacobian, self._problem.A)
         self.snes.setConvergenceTest(self._test)
         self._form = self._problem.F
+        self._mumps = self._watch_pivots()
         self._scale = 0.0
         self._begin()
 
@@ -198,10 +200,17 @@ class Newton:
             return reason.CONVERGED_FNORM_RELATIVE
         return reason.ITERATING
 
-    def _zero_pivots(self) -> int:
+    def _watch_pivots(self) -> bool:
+        """Ask MUMPS to report zero pivots instead of dividing by them; return whether MUMPS is in use."""
         pc = self.snes.getKSP().getPC()
-        if pc.getType() not in ("lu", "cholesky") or self.snes.getIterationNumber() == 0:
+        if pc.getType() not in ("lu", "cholesky") or pc.getFactorSolverType() != "mumps":
+            return False
+        pc.setOperators(self._problem.A)
+        pc.setFactorSetUpSolverType()
+        pc.getFactorMatrix().setMumpsIcntl(24, 1)
+        return True
+
+    def _zero_pivots(self) -> int:
+        if not self._mumps or self.snes.getIterationNumber() == 0:
             return 0
-        if pc.getFactorSolverType() != "mumps":
-            return 0
-        return int(pc.getFactorMatrix().getMumpsInfog(28))
+        return int(self.snes.getKSP().getPC().getFactorMatrix().getMumpsInfog(28))

@@ -5,7 +5,7 @@ reports; ``accept`` makes it history; ``reject`` leaves no trace of it. Which in
 :func:`~pointlaw.fem.march.march`.
 """
 
-from pointlaw.fem.mpi import MPI, agree  # isort: skip - MPI before DOLFINx
+from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
 
 import logging
 import math
@@ -210,6 +210,11 @@ class MechanicsProblem:
             region.rollback()
         self._set_time(self.time)
 
+    def restore(self) -> None:
+        """Take ``u``, ``time`` and the committed values of the regions, set from outside, as the committed state."""
+        np.copyto(self._committed_u, self.u.x.array)
+        self.reject()
+
     def reaction(self, where: Where) -> Array:
         """Return the force ``[gdim]`` that the supports at a place exert on the body; unit of force; collective.
 
@@ -237,15 +242,15 @@ class MechanicsProblem:
         external = self.loads.work(self.u, v)
         F = F if external is None else F - external
         symmetric = all(r.material.symmetric for r in self.regions.values()) and not self.loads.follows
-        linear = linear_options(self.unknowns, self.body.dim, symmetric, solver)
-        multigrid = linear["pc_type"] == "gamg"
+        linear = linear_options(self.unknowns, self.body.dim, symmetric, solver, options)
+        multigrid = linear.get("pc_type") in ("gamg", "hypre", "ml", "hmg")
         return Newton(
             F=F,
             J=region.derivative(F, self.u, du),
             u=self.u,
             bcs=self.supports.bcs,
             evaluate=self._evaluate,
-            options=linear | dict(options),
+            options=linear,
             rtol=rtol,
             atol=atol,
             near_nullspace=near_nullspace(self.V, self.kinematics) if multigrid else None,
@@ -270,7 +275,9 @@ class MechanicsProblem:
         twice = self.comm.allreduce(int(np.count_nonzero(counts > 1)))
         if bare or twice:
             tags = self.body.cell_tags
-            present = sorted({int(v) for part in self.comm.allgather(np.unique(tags.values)) for v in part}) if tags else []
+            present = (
+                sorted({int(v) for part in self.comm.allgather(np.unique(tags.values)) for v in part}) if tags else []
+            )
             raise SetupError(
                 f"{bare} cells of {self.body.source} have no material and {twice} have two; "
                 f"the cell tags are {present}, the materials are given for {list(self.regions)}."
@@ -292,6 +299,3 @@ class MechanicsProblem:
                 near = ", ".join(f"{x:.4g}" for x in place)
                 return f"{law} failed at {count} point(s) of region '{name}', the first near x = ({near})."
         return ""
-
-
-__all__ = ["MPI", "MechanicsProblem", "StepReport", "agree"]

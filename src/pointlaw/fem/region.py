@@ -128,7 +128,7 @@ class Region:
         self.cells = np.arange(owned, dtype=np.int32) if cells is None else np.asarray(cells, dtype=np.int32)
         if len(self.cells) and self.cells.max() >= owned:
             raise SetupError(f"Region '{name}' names cell {self.cells.max()}, but this rank owns {owned} cells.")
-        # DOLFINx keeps quadrature values cell by cell, so a region of all cells can hand its law the coefficient itself.
+        # DOLFINx keeps quadrature values cell by cell, so a region of all cells hands its law the coefficient itself.
         self._whole = np.array_equal(self.cells, np.arange(owned))
         self._subdomain = None if cells is None else self.cells
         self._expression = fem.Expression(self.strain, self.fields.points, jit_options=jit_options())
@@ -170,14 +170,16 @@ class Region:
 
     def virtual_strain(self, v: ufl.core.expr.Expr) -> ufl.core.expr.Expr:
         """Return the virtual strain ``[m]`` of a test function."""
-        return ufl.derivative(self.strain, self.u, v)
+        # Expanded at once, because UFL does not look for derivatives inside the direction of another one.
+        return ufl.algorithms.expand_derivatives(ufl.derivative(self.strain, self.u, v))
 
     def derivative(self, F: ufl.Form, u: fem.Function, du: ufl.core.expr.Expr) -> ufl.Form:
         """Return the consistent linearisation of ``F``, which contains ``stress``, at ``u`` in direction ``du``.
 
         The chain rule through the law: ∂F/∂u + ∂F/∂σ · C : ∂ε/∂u.
         """
-        stress_change = ufl.dot(self.tangent, ufl.derivative(self.strain, u, du))
+        strain_change = ufl.algorithms.expand_derivatives(ufl.derivative(self.strain, u, du))
+        stress_change = ufl.dot(self.tangent, strain_change)
         return ufl.derivative(F, u, du) + ufl.derivative(F, self.stress, stress_change)
 
     def evaluate(self, dt: float, *, tangent: bool = True) -> Verdict:
@@ -218,6 +220,17 @@ class Region:
         self._out.status = None
         if not self._whole:
             self._scatter(self._committed_stress, self._committed_tangent)
+
+    @property
+    def committed(self) -> tuple[Array, Array]:
+        """Stress ``[p, m]`` and tangent ``[p, m, m]`` of the last commit."""
+        return self._committed_stress, self._committed_tangent
+
+    def restore(self, cells: np.ndarray, state: Array, stress: Array, tangent: Array) -> None:
+        """Set the committed values of some cells (positions in ``cells``), each array ``[cells, q, ...]``."""
+        q = len(self.fields.points)
+        for target, values in zip((self.history.committed, *self.committed), (state, stress, tangent), strict=True):
+            target.reshape(len(self.cells), q, *target.shape[1:])[cells] = values
 
     def coordinates(self, points: np.ndarray) -> Array:
         """Return the reference coordinates ``[len(points), gdim]`` of some points of this region (for messages)."""

@@ -4,13 +4,14 @@ A body that can still move freely has a singular stiffness, which a direct solve
 supports are checked before the first step.
 """
 
-from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
+from pointlaw.fem.mpi import MPI  # isort: skip
 
 from collections.abc import Sequence
 
+from petsc4py import PETSc
+
 import numpy as np
 from dolfinx import fem, la
-from petsc4py import PETSc
 
 from pointlaw.errors import SetupError
 from pointlaw.tensors import Array, Kinematics
@@ -18,7 +19,14 @@ from pointlaw.tensors import Array, Kinematics
 _NAMES = {
     "plane": ("a shift in x", "a shift in y", "a rotation in the plane"),
     "axisymmetric": ("a shift along the axis",),
-    "solid": ("a shift in x", "a shift in y", "a shift in z", "a rotation about z", "a rotation about y", "a rotation about x"),
+    "solid": (
+        "a shift in x",
+        "a shift in y",
+        "a shift in z",
+        "a rotation about z",
+        "a rotation about y",
+        "a rotation about x",
+    ),
     "line": ("a shift in x",),
 }
 
@@ -52,7 +60,10 @@ def near_nullspace(V: fem.FunctionSpace, kinematics: Kinematics) -> PETSc.NullSp
     for vector, motion in zip(basis, motions, strict=True):
         vector.array[:owned] = motion[:owned]
     la.orthonormalize(basis)
-    vectors = [PETSc.Vec().createWithArray(v.array[:owned].copy(), bsize=V.dofmap.index_map_bs, comm=V.mesh.comm) for v in basis]
+    vectors = [
+        PETSc.Vec().createWithArray(v.array[:owned].copy(), bsize=V.dofmap.index_map_bs, comm=V.mesh.comm)
+        for v in basis
+    ]
     return PETSc.NullSpace().create(vectors=vectors, comm=V.mesh.comm)
 
 
@@ -74,5 +85,3 @@ def require_supports(V: fem.FunctionSpace, kinematics: Kinematics, bcs: Sequence
             f"The supports leave the body free to move: {free.shape[1]} rigid motion(s) are not prevented "
             f"({', '.join(moves)}). Add a Displacement that holds them."
         )
-
-

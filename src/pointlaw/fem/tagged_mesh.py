@@ -4,8 +4,6 @@ A part is named by its physical name, its integer tag, or a function of the coor
 an error that lists the names it has, on every rank alike.
 """
 
-from pointlaw.fem.mpi import MPI  # isort: skip - MPI before DOLFINx
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -79,7 +77,7 @@ class TaggedMesh:
         self.mesh.topology.create_connectivity(self.dim - 1, self.dim)
         exterior = dolfinx.mesh.exterior_facet_indices(self.mesh.topology)
         owned = facets[facets < self.mesh.topology.index_map(self.dim - 1).size_local]
-        inside = self.mesh.comm.allreduce(int(len(np.setdiff1d(owned, exterior))))
+        inside = self.mesh.comm.allreduce(len(np.setdiff1d(owned, exterior)))
         if inside:
             raise MeshError(f"{inside} facets of {_label(where)} lie inside the body; a load needs the boundary.")
         return fem.compute_integration_domains(fem.IntegralType.exterior_facet, self.mesh.topology, facets)
@@ -138,7 +136,8 @@ class TaggedMesh:
                 str(value) for value in present if value not in named.values()
             ]
             raise MeshError(
-                f"{self.source} has no {kind} tagged {_label(where)}; it has {', '.join(known) if known else 'no tags'}."
+                f"{self.source} has no {kind} tagged {_label(where)}; "
+                f"it has {', '.join(known) if known else 'no tags'}."
             )
         return np.empty(0, dtype=np.int32) if tags is None else tags.find(tag)
 
