@@ -168,9 +168,9 @@ class Material(ABC):
 
 def finite_rows(array: Array) -> NDArray[np.bool_]:
     """Return for each row of ``array[p, ...]`` whether all its entries are finite, shape ``[p]``."""
+    if array.size == 0:
+        return np.ones(len(array), dtype=bool)
     flat = array.reshape(len(array), -1)
-    if flat.shape[1] == 0:
-        return np.ones(len(flat), dtype=bool)
-    # inf − inf and NaN survive a sum against zeros, so one pass over the array decides without a mask of its size.
+    # 0·inf and 0·NaN are NaN and survive the sum: one pass over the array decides, without a mask of its size.
     with np.errstate(invalid="ignore", over="ignore"):
         return np.isfinite(flat @ np.zeros(flat.shape[1]))
