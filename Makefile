@@ -14,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: help demo demos test lint bench docs docker-check clean
+.PHONY: help demo demos test lint doctor bench docs docker-check clean
 .NOTPARALLEL:
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t s; do printf '  %-14s%s\n' "$$t" "$$s"; done
@@ -26,6 +26,8 @@ test: $(READY)   ## the whole test suite, serial and under mpirun
 	python -m pytest
 lint: $(READY)   ## style, types, and the arrows between rooms
 	ruff check . && ruff format --check . && mypy && lint-imports
+doctor: $(READY) ## what this machine has and lacks
+	pointlaw doctor
 bench: $(READY)  ## the benchmarks: tables here, numbers in benchmarks/out
 	@set -e; for f in benchmarks/bench_*.py; do echo "== $$f"; python "$$f"; done
 docs: $(READY) $(VENV)/.installed-docs  ## the documentation, in docs/_build/html
