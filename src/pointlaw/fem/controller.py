@@ -23,9 +23,20 @@ class Decision:
 class Controller(Protocol):
     """What :func:`~pointlaw.fem.march.march` asks of a step controller."""
 
-    dt: float
-    min_dt: float
-    max_cuts: int
+    @property
+    def dt(self) -> float:
+        """First step."""
+        ...
+
+    @property
+    def min_dt(self) -> float:
+        """Shortest step."""
+        ...
+
+    @property
+    def max_cuts(self) -> int:
+        """Cuts in a row before the run ends."""
+        ...
 
     def decide(self, report: StepReport, dt: float) -> Decision:
         """Judge the attempt of length ``dt``."""
@@ -59,7 +70,7 @@ class StepController:
     max_dt: float = math.inf
     cut: float = 0.5
     grow: float = 1.5
-    easy_iterations: int = 5
+    easy_iterations: int = 8
     max_cuts: int = 12
 
     def __post_init__(self) -> None:

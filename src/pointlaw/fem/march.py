@@ -100,8 +100,7 @@ def march(
         On all ranks, when ``strict``.
     """
     targets = _checked(times, problem.time)
-    controller = StepController() if controller is None else controller
-    run = _Run(problem, controller, observers)
+    run = _Run(problem, StepController() if controller is None else controller, observers)
     solution = run.solution
     begun = time.perf_counter()
     for observer in observers:

@@ -137,7 +137,10 @@ def _xdmf_grids(path: Path) -> dict[str, tuple[int, bool]]:
 
 
 def _read_meshio(path: Path, comm: Any) -> TaggedMesh:
-    problem, parts, names, kind, points = None, [], {}, None, None
+    problem: MeshError | None = None
+    parts: list[Any] = []
+    names: dict[str, tuple[int, int]] = {}
+    kind, points = "", np.empty((0, 3))
     if comm.rank == 0:
         try:
             points, parts, names, kind = _meshio_parts(path)
@@ -174,7 +177,7 @@ def _meshio_parts(path: Path) -> tuple[np.ndarray, list[Any], dict[str, tuple[in
             f"{path} mixes the cell types {body + foreign}; DOLFINx needs one. Mesh the body with one type."
         )
     values, names = _meshio_tags(data, dim)
-    parts = []
+    parts: list[Any] = []
     for codim in (0, 1):
         chosen = [i for i, b in enumerate(data.cells) if b.type in _CELLS and _DIM[_CELLS[b.type][0]] == dim - codim]
         if not chosen:

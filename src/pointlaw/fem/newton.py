@@ -182,7 +182,8 @@ class Newton:
             local.set(0.0)
         fem.petsc.assemble_vector(self.forces, self._form)
         self.forces.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)
-        self._force_norm = self.forces.norm()
+        norm: Any = self.forces.norm()
+        self._force_norm = float(norm)
         if self._evaluations == 1:
             self._first_force = self._force_norm
 

@@ -210,8 +210,9 @@ class Progress(Observer):
             TimeRemainingColumn(),
             disable=problem.comm.rank != 0,
         )
-        self._task = self._bar.add_task(self.description, total=self.end, completed=problem.time, note="")
+        self._task = self._bar.add_task(self.description, total=self.end, note="")
         self._bar.start()
+        self._show(problem.time, "starts")
 
     def accepted(self, problem: MechanicsProblem, report: StepReport) -> None:
         """Move the bar."""

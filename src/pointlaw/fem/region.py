@@ -135,7 +135,9 @@ class Region:
         q, m = len(self.fields.points), kinematics.size
         self._strain = np.zeros((len(self.cells), q, m))
         self.history = History(material.initial_state(self.size))
-        self._out = self._buffers()
+        stress, tangent = self._buffers()
+        self._out = Response(stress, tangent, self.history.committed)
+        self._tangent = tangent
         self._committed_stress = np.zeros((self.size, m))
         self._committed_tangent = np.zeros((self.size, m, m))
 
@@ -199,7 +201,7 @@ class Region:
         points = self._strain.reshape(self.size, -1)
         self.material.update_into(points, self.history.committed, dt, out, tangent=tangent)
         if not self._whole:
-            self._scatter(out.stress, out.tangent if tangent else None)
+            self._scatter(out.stress, self._tangent if tangent else None)
         status = self.status
         return Verdict(
             failed=int(np.count_nonzero(status == PointStatus.FAILED)),
@@ -211,12 +213,12 @@ class Region:
         """Accept the last evaluation: the trial state becomes the committed one."""
         self.history.commit()
         np.copyto(self._committed_stress, self._out.stress)
-        np.copyto(self._committed_tangent, self._out.tangent)
+        np.copyto(self._committed_tangent, self._tangent)
 
     def rollback(self) -> None:
         """Forget the last evaluation: stress and tangent are again those of the last commit."""
         self._out.stress[...] = self._committed_stress
-        self._out.tangent[...] = self._committed_tangent  # type: ignore[index]
+        self._tangent[...] = self._committed_tangent
         self._out.status = None
         if not self._whole:
             self._scatter(self._committed_stress, self._committed_tangent)
@@ -239,13 +241,13 @@ class Region:
         cells, local = np.divmod(np.asarray(points), len(self.fields.points))
         return x.eval(mesh, self.cells[cells])[np.arange(len(cells)), local]
 
-    def _buffers(self) -> Response:
+    def _buffers(self) -> tuple[Array, Array]:
         q, m = len(self.fields.points), self.material.kinematics.size
         if self._whole:
             stress, tangent = (array[: len(self.cells)] for array in self.fields.arrays())
         else:
             stress, tangent = np.zeros((len(self.cells), q, m)), np.zeros((len(self.cells), q, m, m))
-        return Response(stress.reshape(-1, m), tangent.reshape(-1, m, m), self.history.trial[:, :0])
+        return stress.reshape(-1, m), tangent.reshape(-1, m, m)
 
     def _scatter(self, stress: Array, tangent: Array | None) -> None:
         q, m = len(self.fields.points), self.material.kinematics.size
