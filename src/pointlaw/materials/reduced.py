@@ -8,16 +8,13 @@ so that their stress vanishes, by Newton's method with row masks, and the tangen
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointlaw.errors import InputError
-from pointlaw.materials.base import Material, PointStatus, Response, StateLayout, StatusArray
+from pointlaw.materials.base import Material, Response, StateLayout, StatusArray
 from pointlaw.materials.blocks import BlockedMaterial
-from pointlaw.materials.rows import row_norm, solve_rows
+from pointlaw.materials.relax import relax, tangent_of
+from pointlaw.materials.rows import solve_rows
 from pointlaw.tensors import AXISYMMETRIC, PLANE_STRAIN, PLANE_STRESS, SMALL_STRAIN_3D, UNIAXIAL, Array
-
-SMALLEST_STRAIN = 1e-6  # below it the stress tolerance no longer shrinks with the strain
-_FAILED = np.int8(PointStatus.FAILED)
 
 
 class Reduced(BlockedMaterial):
@@ -85,7 +82,7 @@ class Reduced(BlockedMaterial):
         out.state[:, self._own :] = answer.state
         out.dt_factor = answer.dt_factor
         if out.tangent is not None:
-            self._condense(_given(answer.tangent, self.law), out.tangent)
+            self._condense(tangent_of(answer, self.law), out.tangent)
         return answer.status
 
     def _answer(self, strain: Array, state: Array, dt: float, *, tangent: bool) -> tuple[Array, Response]:
@@ -96,45 +93,16 @@ class Reduced(BlockedMaterial):
         if not self.free:
             return full, self.law.update(full, inner, dt, tangent=tangent)
         full[:, self.free] = state[:, len(self.fixed) : self._own]
-        return full, self._relax(full, inner, dt)
-
-    def _relax(self, full: Array, inner: Array, dt: float) -> Response:
-        """Change the free columns of ``full`` until their stress vanishes; rows that do not get there FAIL.
-
-        Newton with a halved step wherever the free stress did not decrease; the law sees only unfinished rows.
-        """
-        free = np.array(self.free)
-        answer = self.law.update(full, inner, dt, tangent=True)
-        factor, moduli_of_all = answer.dt_factor, _given(answer.tangent, self.law)
-        base, step = full[:, free], np.zeros((len(full), len(free)))
-        lowest, share = np.full(len(full), np.inf), np.ones(len(full))
-        status = np.full(len(full), _FAILED)
-        rows: NDArray[np.intp] = np.arange(len(full))
-        part = answer
-        for _ in range(self.iterations):
-            stress, moduli = part.stress[:, free], _given(part.tangent, self.law)[:, free[:, None], free]
-            size = row_norm(stress)
-            usable = part.status != _FAILED
-            stiffness = np.abs(moduli).max(axis=(1, 2))
-            limit = self.tolerance * stiffness * np.maximum(row_norm(full[rows]), SMALLEST_STRAIN)
-            done = usable & (size <= limit)
-            status[rows] = np.where(done, np.asarray(part.status), _FAILED)
-            better = usable & ~done & (size < lowest[rows])
-            near = rows[better]
-            base[near], lowest[near], share[near] = full[near][:, free], size[better], 1.0
-            step[near] = -solve_rows(moduli[better], stress[better])
-            worse = ~better & ~done & np.isfinite(lowest[rows])
-            share[rows[worse]] *= 0.5
-            rows = rows[better | worse]  # a row that was unusable at its first guess has nowhere to go back to
-            if len(rows) == 0:
-                break
-            full[rows[:, None], free] = base[rows] + share[rows, None] * step[rows]
-            part = self.law.update(full[rows], inner[rows], dt, tangent=True)
-            factor = min(factor, part.dt_factor)
-            answer.stress[rows], answer.state[rows] = part.stress, part.state
-            moduli_of_all[rows] = _given(part.tangent, self.law)
-        answer.status, answer.dt_factor = status, factor
-        return answer
+        return relax(
+            self.law,
+            full,
+            inner,
+            dt,
+            self.free,
+            np.zeros((len(full), len(self.free))),
+            tolerance=self.tolerance,
+            iterations=self.iterations,
+        )
 
     def _condense(self, moduli: Array, out: Array) -> None:
         """Write ``C_kk − C_kf C_ff⁻¹ C_fk`` of ``moduli[p, 6, 6]`` into ``out[p, m, m]``."""
@@ -143,12 +111,6 @@ class Reduced(BlockedMaterial):
         if self.free:
             coupling = moduli[:, free[:, None], kept]
             out -= moduli[:, kept[:, None], free] @ solve_rows(moduli[:, free[:, None], free], coupling)
-
-
-def _given(tangent: Array | None, law: Material) -> Array:
-    if tangent is None:
-        raise TypeError(f"{type(law).__name__}.update gave no tangent though it was asked for one.")
-    return tangent
 
 
 class PlaneStrain(Reduced):

@@ -1,0 +1,95 @@
+"""Find the strain of some components so that their stress takes given values: Newton with a mask a row.
+
+Plane stress is this with zero stress; a tensile test at the material point is this with a given one. Every row has its
+own iteration, its own halved step where the stress did not come closer, and its own verdict.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointlaw.materials.base import Material, PointStatus, Response
+from pointlaw.materials.rows import row_norm, solve_rows
+from pointlaw.tensors import Array
+
+SMALLEST_STRAIN = 1e-6  # below it the stress tolerance no longer shrinks with the strain
+_FAILED = np.int8(PointStatus.FAILED)
+
+
+def relax(
+    law: Material,
+    strain: Array,
+    state: Array,
+    dt: float,
+    free: Sequence[int] | NDArray[np.intp],
+    target: Array,
+    *,
+    tolerance: float = 1e-12,
+    iterations: int = 40,
+) -> tuple[Array, Response]:
+    """Change the ``free`` components of the strain until their stress is ``target``.
+
+    Parameters
+    ----------
+    law : Material
+        Any law; it is asked for unfinished rows only.
+    strain : [p, m]
+        First guess in the free components, given in the others; not changed.
+    state, dt
+        As in :meth:`Material.update`.
+    free : sequence of f ints
+        Positions whose strain is sought.
+    target : [p, f]
+        Their stress, unit of stress.
+    tolerance : float
+        A row is finished when the stress misses by at most ``tolerance`` times (stiffness times first strain plus
+        target).
+    iterations : int
+        Largest number of evaluations of the law.
+
+    Returns
+    -------
+    strain : [p, m]
+        The strain found.
+    response : Response
+        The law's answer to it, with tangent; rows that did not get there are ``FAILED``.
+    """
+    columns = np.asarray(free, dtype=int)
+    strain = strain.copy()
+    part = law.update(strain, state, dt, tangent=True)
+    stress, moduli, new_state = part.stress.copy(), tangent_of(part, law).copy(), part.state.copy()
+    status, factor = np.full(len(strain), _FAILED), part.dt_factor
+    base, step = strain[:, columns], np.zeros((len(strain), len(columns)))
+    lowest, share = np.full(len(strain), np.inf), np.ones(len(strain))
+    # Of the first guess, not of the strain as it goes: one that runs away would forgive itself any stress.
+    stiffness = np.abs(moduli[:, columns[:, None], columns]).max(axis=(1, 2), initial=0.0)
+    limit = tolerance * (stiffness * np.maximum(row_norm(strain), SMALLEST_STRAIN) + row_norm(target))
+    rows: NDArray[np.intp] = np.arange(len(strain))
+    for _ in range(iterations):
+        block = moduli[rows[:, None, None], columns[:, None], columns]
+        miss = stress[rows[:, None], columns] - target[rows]
+        size, usable = row_norm(miss), np.asarray(part.status) != _FAILED
+        done = usable & (size <= limit[rows])
+        status[rows] = np.where(done, np.asarray(part.status), _FAILED)
+        better = usable & ~done & (size < lowest[rows])
+        near = rows[better]
+        base[near], lowest[near], share[near] = strain[near[:, None], columns], size[better], 1.0
+        step[near] = -solve_rows(block[better], miss[better])
+        worse = ~better & ~done & np.isfinite(lowest[rows])
+        share[rows[worse]] *= 0.5
+        rows = rows[better | worse]  # a row that was unusable at its first guess has nowhere to go back to
+        if len(rows) == 0:
+            break
+        strain[rows[:, None], columns] = base[rows] + share[rows, None] * step[rows]
+        part = law.update(strain[rows], state[rows], dt, tangent=True)
+        factor = min(factor, part.dt_factor)
+        stress[rows], moduli[rows], new_state[rows] = part.stress, tangent_of(part, law), part.state
+    return strain, Response(stress=stress, tangent=moduli, state=new_state, status=status, dt_factor=factor)
+
+
+def tangent_of(response: Response, law: Material) -> Array:
+    """Return the tangent of an answer that was asked for one; ``TypeError`` names the law that gave none."""
+    if response.tangent is None:
+        raise TypeError(f"{type(law).__name__}.update gave no tangent though it was asked for one.")
+    return response.tangent
