@@ -1,0 +1,128 @@
+"""Train the learned law that the plate demo uses: an LSTM that imitates J2 plasticity of steel in plane strain.
+
+It illustrates how to draw strain paths, sample a teacher along them, train a network, have it audited on paths that
+training never saw, and save it as one law file. One core needs about a quarter of an hour.
+
+    python demos/make_law.py                    # writes demos/laws/steel_lstm.safetensors and demos/out/steel_lstm.png
+    python demos/make_law.py --epochs 5 --out /tmp/quick.safetensors
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pointlaw.data import Dataset, Units, sample
+from pointlaw.laws import load_law, make_law, save_law
+from pointlaw.materials import J2, PlaneStrain
+from pointlaw.networks import LSTM
+from pointlaw.paths import StrainPath, gaussian_process, random_walk
+from pointlaw.tensors import PLANE_STRAIN, Array
+from pointlaw.training import TrainConfig, fit
+from pointlaw.training.report import draw_history
+
+HERE = Path(__file__).parent
+
+# Structural steel, MPa: linear isotropic hardening large enough to be seen in the plate's force.
+STEEL = {"E": 210e3, "nu": 0.3, "yield_stress": 250.0, "H": 2000.0}
+STEPS = 48
+LARGEST_STRAIN = 0.02
+LARGEST_TRACE = 0.006  # at a hole plastic flow keeps the volume; only the elastic part changes it
+
+
+def amplitudes(count: int, rng: np.random.Generator) -> Array:
+    """Return largest strains ``[n]``, logarithmically spread: most of a plate is elastic, its hole is not."""
+    return 10 ** rng.uniform(np.log10(5e-4), np.log10(LARGEST_STRAIN), count)
+
+
+def programmes(count: int, rng: np.random.Generator) -> Array:
+    """Return unit paths ``[n, t, 3]`` of straight lines: load, unload, reload elsewhere, in steps of unequal size."""
+    corners = rng.standard_normal((count, 4, 3))
+    corners /= np.linalg.norm(corners, axis=2, keepdims=True)
+    corners *= rng.uniform(0.3, 1.0, (count, 4, 1))
+    # Two thirds unload along the way they came, as a plate does: to a random fraction of the first corner.
+    back = rng.random(count) < 2 / 3
+    corners[back, 1] = corners[back, 0] * rng.uniform(-1.0, 0.8, (back.sum(), 1))
+    still = rng.random(count) < 0.5
+    corners[still, 2] = corners[still, 0] * rng.uniform(0.5, 1.2, (still.sum(), 1))
+    corners = np.concatenate([np.zeros((count, 1, 3)), corners], axis=1)
+    # Steps of unequal size: each path gets its own spread around equal steps.
+    spread = rng.uniform(0.0, 1.0, (count, 1))
+    moves = np.exp(spread * rng.standard_normal((count, STEPS)))
+    lines = rng.uniform(1.0, 4.0, (count, 1))
+    place = np.concatenate([np.zeros((count, 1)), np.cumsum(moves, axis=1)], axis=1)
+    place *= lines / place[:, -1:]
+    left = np.minimum(place.astype(int), 3)
+    share = (place - left)[..., None]
+    rows = np.arange(count)[:, None]
+    return (1 - share) * corners[rows, left] + share * corners[rows, left + 1]
+
+
+def draw_paths(count: int, seed: int) -> StrainPath:
+    """Return ``count`` paths: one half programmes, one quarter Gaussian processes, one quarter random walks."""
+    rng = np.random.default_rng(seed)
+    quarter = count // 4
+    shared = {"seed": seed, "steps": STEPS, "bound": 0.5, "kinematics": PLANE_STRAIN}
+    smooth = gaussian_process(quarter, correlation=0.25, **shared).strain
+    rough = random_walk(quarter, step_size=0.2, **shared).strain
+    unit = np.concatenate([programmes(count - 2 * quarter, rng), 2 * smooth, 2 * rough])
+    strain = unit * amplitudes(count, rng)[:, None, None]
+    trace = np.array([1.0, 1.0, 0.0]) / np.sqrt(2.0)
+    part = strain @ trace
+    largest = np.abs(part).max(axis=1, keepdims=True)
+    limit = LARGEST_TRACE * rng.uniform(0.2, 1.0, (count, 1))
+    strain -= (part * (1 - np.minimum(1.0, limit / np.maximum(largest, 1e-300))))[..., None] * trace
+    return StrainPath(np.linspace(0.0, 1.0, STEPS + 1), strain, PLANE_STRAIN)
+
+
+def make_data(count: int, seed: int) -> Dataset:
+    """Return ``count`` paths with the answers of the teacher."""
+    plan = {"script": "demos/make_law.py", "steps": STEPS, "largest_strain": LARGEST_STRAIN, "trace": LARGEST_TRACE}
+    return sample(
+        PlaneStrain(J2(**STEEL)), draw_paths(count, seed), teacher="PlaneStrain(J2)", parameters=STEEL, plan=plan,
+        seeds=[seed], units=Units(stress="MPa", strain="1", time="s"),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--paths", type=int, default=4000)
+    parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--tangent-weight", type=float, default=0.1)
+    parser.add_argument("--subsample", type=float, default=0.25)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=5e-3)
+    parser.add_argument("--out", type=Path, default=HERE / "laws" / "steel_lstm.safetensors")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+
+    training, validation, kept_back = make_data(options.paths, 1), make_data(400, 2), make_data(400, 3)
+    network = LSTM(features=3, outputs=3, hidden=options.hidden)
+    config = TrainConfig(
+        epochs=options.epochs, batch=options.batch, learning_rate=options.rate, tangent_weight=options.tangent_weight,
+        subsample=options.subsample, seed=options.seed,
+    )  # fmt: skip
+    report = fit(network, training, config, validation=validation)
+    law = make_law(
+        report.network, report.scaling, name="steel, plane strain, LSTM", training=training, kept_back=kept_back,
+        seed=options.seed, settings=config.record(),
+    )  # fmt: skip
+    save_law(options.out, law)
+    draw_history(report, HERE / "out" / f"{options.out.stem}.png")
+
+    figures = load_law(options.out).card.figures
+    print(figures.model_dump_json(indent=2))
+    print(f"{report.seconds:.0f} s of training, best epoch {report.best.number}; {report.stopped}")
+    print(f"{options.out}: {options.out.stat().st_size / 1e3:.0f} kB")
+    assert figures.failed == 0
+    assert figures.stress_at_rest == 0.0
+
+
+if __name__ == "__main__":
+    main()

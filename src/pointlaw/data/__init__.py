@@ -1,0 +1,27 @@
+"""Datasets: load histories with their answers, in HDF5 with named axes, units and a card."""
+
+from pointlaw.data.atomic import replacing, write_bytes
+from pointlaw.data.card import DatasetCard, Units
+from pointlaw.data.dataset import Dataset, merge
+from pointlaw.data.respond import Answers, respond
+from pointlaw.data.sample import sample
+from pointlaw.data.scaling import Feature, FeatureMap, Scaling, feature_map
+from pointlaw.data.store import load_dataset, save_dataset
+
+__all__ = [
+    "Answers",
+    "Dataset",
+    "DatasetCard",
+    "Feature",
+    "FeatureMap",
+    "Scaling",
+    "Units",
+    "feature_map",
+    "load_dataset",
+    "merge",
+    "replacing",
+    "respond",
+    "sample",
+    "save_dataset",
+    "write_bytes",
+]

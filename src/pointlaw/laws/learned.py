@@ -1,0 +1,150 @@
+"""A trained network as a :class:`~pointlaw.materials.Material`.
+
+A :class:`LearnedMaterial` is a network with its card. Its inner call is torch-scripted, computes in blocks, writes
+into the caller's arrays and says which points lie outside the strains it was trained on. torch is held to one thread
+in each process, because ranks share the cores and a second thread makes this work slower.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from pointlaw.data import feature_map
+from pointlaw.errors import InputError
+from pointlaw.laws.card import LawCard
+from pointlaw.laws.evaluator import BLOCK, AutodiffEvaluator, FoldedEvaluator, SinglePrecision
+from pointlaw.materials import Material, PointStatus, Response, StateLayout
+from pointlaw.networks import Network, script
+from pointlaw.tensors import Array
+
+
+class LearnedMaterial(Material):
+    """A network that answers as a constitutive law.
+
+    Parameters
+    ----------
+    network : Network or torch.jit.ScriptModule
+        The trained network; it is copied into an evaluator and never changed. A scripted module answers
+        ``(x, state) -> (y, state)``.
+    card : LawCard
+        Kinematics, features, scaling, envelope, precision and figures.
+    block : int
+        Points evaluated at a time.
+    folded : bool
+        Whether to use the network's folded kernel if it has one; otherwise automatic differentiation is used.
+
+    Points whose strain leaves the box of the card's envelope get status ``OUT_OF_RANGE``; ``outside`` counts them
+    over the last evaluation.
+    """
+
+    def __init__(
+        self, network: Network | torch.jit.ScriptModule, card: LawCard, *, block: int = BLOCK, folded: bool = True
+    ):
+        one_thread()
+        self.network, self.card, self.block = network, card, block
+        self.kinematics = card.measure
+        self.outside = 0
+        features = feature_map(card.features, card.scaling)
+        sizes = _state_sizes(network, card)
+        self._check(features.size)
+        memory = sum(sizes.values())
+        if features.needs_old_strain:
+            sizes["strain"] = self.kinematics.size
+        self.state_layout = StateLayout(sizes)
+        self._first = self._first_state(memory)
+        m = self.kinematics.size
+        A = torch.as_tensor(features.A, dtype=torch.float64)
+        S = torch.diag(torch.tensor(card.scaling.stress, dtype=torch.float64))
+        lower, upper = np.array(card.envelope.strain_min), np.array(card.envelope.strain_max)
+        kernel = network.kernel(A, S, block) if folded and isinstance(network, Network) else None
+        self._evaluate: Any
+        if kernel is not None:
+            if card.precision == "float32":
+                kernel = SinglePrecision(kernel, {"old": memory, "new": memory, "sigma": m, "C": m * m}, block)
+            self._evaluate = script(FoldedEvaluator(kernel, features, lower, upper, memory, block).eval())
+        else:
+            dtype = torch.float32 if card.precision == "float32" else torch.float64
+            cell = script(_frozen(network, dtype)) if isinstance(network, Network) else network
+            self._evaluate = AutodiffEvaluator(cell, features, lower, upper, S, memory, block, dtype)
+
+    def initial_state(self, points: int) -> Array:
+        """Return the state ``[points, s]`` of the virgin material."""
+        return np.tile(self._first, (points, 1))
+
+    def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
+        """Answer for a batch of points; see :meth:`Material.update`."""
+        p, m = strain.shape
+        out = Response.__new__(Response)  # the arrays are filled, and judged, below
+        out.stress, out.state = np.empty((p, m)), np.empty((p, self.state_layout.size))
+        out.tangent = np.empty((p, m, m)) if tangent else None
+        out.status = np.empty(p, dtype=np.int8)
+        self.update_into(strain, state, dt, out, tangent=tangent)
+        return out
+
+    def update_into(self, strain: Array, state: Array, dt: float, out: Response, *, tangent: bool = True) -> None:
+        """Answer into the arrays of ``out`` without temporaries that grow with the number of points."""
+        p, m = strain.shape
+        if m != self.kinematics.size or state.shape != (p, self.state_layout.size):
+            raise InputError(
+                f"The law '{self.card.name}' takes strain [p, {self.kinematics.size}] and state "
+                f"[p, {self.state_layout.size}]; got {list(strain.shape)} and {list(state.shape)}."
+            )
+        wanted = tangent and out.tangent is not None
+        status = out.status if out.status is not None and out.status.flags.c_contiguous else np.empty(p, np.int8)
+        targets = (out.stress, out.state, out.tangent if wanted else None)
+        if not all(array is None or array.flags.c_contiguous for array in targets):
+            Material.update_into(self, strain, state, dt, out, tangent=tangent)
+            return
+        with torch.no_grad():
+            self._evaluate(
+                torch.from_numpy(np.ascontiguousarray(strain, dtype=np.float64)),
+                torch.from_numpy(np.ascontiguousarray(state, dtype=np.float64)),
+                float(dt),
+                torch.from_numpy(out.stress),
+                torch.from_numpy(out.state),
+                torch.from_numpy(status),
+                torch.from_numpy(out.tangent).view(p, m * m) if tangent and out.tangent is not None else None,
+            )
+        out.status, out.dt_factor = status, float("inf")
+        self.outside = int(np.count_nonzero(status == PointStatus.OUT_OF_RANGE))
+
+    def __repr__(self) -> str:
+        return f"LearnedMaterial('{self.card.name}', {self.card.architecture}, {self.kinematics})"
+
+    def _check(self, features: int) -> None:
+        """Refuse a network whose sizes do not fit its card."""
+        sizes = (getattr(self.network, "features", features), getattr(self.network, "outputs", self.kinematics.size))
+        if sizes != (features, self.kinematics.size):
+            raise InputError(
+                f"The network of law '{self.card.name}' takes {sizes[0]} features and gives {sizes[1]} answers; "
+                f"its card needs {features} and {self.kinematics.size}."
+            )
+
+    def _first_state(self, memory: int) -> Array:
+        first = np.zeros(self.state_layout.size)
+        if isinstance(self.network, Network):
+            first[:memory] = self.network.initial_state(1)[0].detach().double().numpy()
+        if "strain" in self.state_layout:
+            first[self.state_layout["strain"]] = self.kinematics.reference
+        return first
+
+
+def one_thread() -> None:
+    """Hold torch to one thread in this process: ranks, not threads, share the work."""
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+def _state_sizes(network: Network | torch.jit.ScriptModule, card: LawCard) -> dict[str, int]:
+    if isinstance(network, Network):
+        return network.state_sizes
+    size = int(card.config.get("state_size", 0))
+    return {"memory": size} if size else {}
+
+
+def _frozen(network: Network, dtype: torch.dtype) -> Network:
+    """Return a copy of ``network`` in ``dtype`` without gradients on its weights."""
+    copy = type(network)(**network.config)
+    copy.load_state_dict(network.state_dict())
+    return copy.to(dtype).eval().requires_grad_(False)

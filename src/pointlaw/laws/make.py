@@ -1,0 +1,95 @@
+"""From a trained network to a law: write its card, with figures measured on paths that training never saw."""
+
+import platform
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from pointlaw import __version__
+from pointlaw.data import Dataset, Feature, Scaling
+from pointlaw.errors import InputError
+from pointlaw.laws.audit import audit
+from pointlaw.laws.card import Envelope, Figures, LawCard, Probe, Provenance
+from pointlaw.laws.file import ask
+from pointlaw.laws.learned import LearnedMaterial
+from pointlaw.networks import Network
+
+PROBE_STEPS = 4
+
+
+def make_law(
+    network: Network | torch.jit.ScriptModule,
+    scaling: Scaling,
+    *,
+    name: str,
+    training: Dataset,
+    kept_back: Dataset,
+    features: tuple[Feature, ...] = ("strain",),
+    precision: Literal["float64", "float32"] = "float64",
+    seed: int | None = None,
+    settings: dict[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
+) -> LearnedMaterial:
+    """Return the law that ``network`` is, audited on ``kept_back``, ready for ``save_law``.
+
+    Parameters
+    ----------
+    network : Network or torch.jit.ScriptModule
+        Trained on scaled features; a foreign script needs its ``config`` with ``state_size``.
+    scaling : Scaling
+        Scales it was trained with.
+    name : str
+        What people will call the law.
+    training : Dataset
+        Paths it was trained on: they give the envelope and the hash.
+    kept_back : Dataset
+        Paths it never saw: they give the figures.
+    features, precision
+        See :class:`LawCard`.
+    seed, settings
+        Seed and configuration of the training, for the record.
+
+    Raises ``InputError`` when a kept-back path is a training path.
+    """
+    _apart(training, kept_back)
+    ours = isinstance(network, Network)
+    draft = LawCard(
+        name=name,
+        architecture=network.architecture if ours else "torchscript",
+        config=network.config if ours else dict(config or {}),
+        kinematics=training.card.kinematics,
+        features=features,
+        scaling=scaling,
+        precision=precision,
+        units=training.card.units,
+        envelope=Envelope.of(training),
+        figures=_UNKNOWN,
+        provenance=Provenance(
+            teacher=training.card.teacher,
+            training_sha256=training.sha256,
+            kept_back_sha256=kept_back.sha256,
+            seed=seed,
+            training=settings or {},
+            versions={"pointlaw": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        ),
+        probe=Probe(dt=1.0, strain=[], stress=[], tangent=[]),
+    )
+    law = LearnedMaterial(network, draft)
+    figures = audit(law, kept_back)
+    question = kept_back.strain[0, np.linspace(1, kept_back.times - 1, PROBE_STEPS).astype(int)]
+    answer = ask(law, question.tolist(), float(np.diff(kept_back.time[0]).mean()))
+    return LearnedMaterial(network, draft.model_copy(update={"figures": figures, "probe": answer}))
+
+
+_UNKNOWN = Figures(
+    paths=0, error_mean=0, error_median=0, error_95=0, tangent_error=None, refinement={}, drift=0, stress_at_rest=0,
+    stiffness_error=None, tangent_check=0, softest=0, failed=0,
+)  # fmt: skip
+
+
+def _apart(training: Dataset, kept_back: Dataset) -> None:
+    seen = {path.tobytes() for path in training.strain}
+    shared = sum(path.tobytes() in seen for path in kept_back.strain)
+    if shared:
+        raise InputError(f"{shared} of {kept_back.paths} kept-back paths are training paths; figures need unseen ones.")

@@ -1,0 +1,42 @@
+"""Networks in torch: one architecture per file, one line in ``NETWORKS``."""
+
+from typing import Any
+
+from pointlaw.errors import InputError
+from pointlaw.networks.base import Kernel, Network, autodiff_tangent, script
+from pointlaw.networks.feedforward import FeedForward
+from pointlaw.networks.gru import GRU
+from pointlaw.networks.lstm import LSTM
+
+# Every architecture that a law file may name: the contract tests loop over this list.
+NETWORKS: dict[str, type[Network]] = {
+    "feedforward": FeedForward,
+    "gru": GRU,
+    "lstm": LSTM,
+}
+
+
+def build(architecture: str, config: dict[str, Any]) -> Network:
+    """Return a fresh network of the named ``architecture``.
+
+    Raises ``InputError`` when the name is unknown or the configuration does not fit.
+    """
+    if architecture not in NETWORKS:
+        raise InputError(f"The architecture '{architecture}' is unknown; known are {', '.join(NETWORKS)}.")
+    try:
+        return NETWORKS[architecture](**config)
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        raise InputError(f"The configuration {config} does not build a network '{architecture}': {error}") from error
+
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "NETWORKS",
+    "FeedForward",
+    "Kernel",
+    "Network",
+    "autodiff_tangent",
+    "build",
+    "script",
+]

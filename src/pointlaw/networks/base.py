@@ -1,0 +1,145 @@
+"""The contract of a network: one step of a recurrence, rows in, rows out, explicit memory.
+
+A :class:`Network` maps features ``x[r, f]`` and state ``[r, h]`` to an answer ``y[r, g]`` and the new state. Rows do
+not see each other, nothing is hidden in the module, and ``torch.jit.script`` compiles it. The derivative ``dy/dx``
+has a general answer by automatic differentiation; a network that knows better overrides ``step_tangent`` and offers
+an inference kernel with all constants folded.
+"""
+
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module, ABC):
+    """One step of a recurrence.
+
+    A subclass sets ``architecture``, calls ``super().__init__`` with its sizes and its whole ``config`` (plain
+    JSON values that build it again), and implements :meth:`step`.
+    """
+
+    architecture: ClassVar[str]
+    rest: Tensor
+    # Plain Python for the file and the reader; torch.jit.script would try to compile properties.
+    __jit_unused_properties__: ClassVar[list[str]] = ["config", "state_sizes"]
+
+    def __init__(self, *, features: int, outputs: int, state_sizes: dict[str, int], config: dict[str, Any]):
+        super().__init__()
+        self.features, self.outputs = features, outputs
+        self.state_size = sum(state_sizes.values())
+        self._config, self._state_sizes = config, state_sizes
+        # A buffer, so that the first state has the type and place of the weights.
+        self.register_buffer("rest", torch.zeros(self.state_size), persistent=False)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Keyword arguments that build the same network, JSON values only."""
+        return dict(self._config)
+
+    @property
+    def state_sizes(self) -> dict[str, int]:
+        """Names and sizes of the parts of the state row."""
+        return dict(self._state_sizes)
+
+    @torch.jit.export
+    def initial_state(self, rows: int) -> Tensor:
+        """Return the state ``[rows, h]`` of a virgin point."""
+        return self.rest.expand(rows, self.state_size).clone()
+
+    @abstractmethod
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the answer ``y[r, g]`` to ``x[r, f]`` and the new state ``[r, h]``; ``state`` is not changed."""
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Answer like :meth:`step`."""
+        return self.step(x, state)
+
+    @torch.jit.export
+    def scan(self, x: Tensor) -> Tensor:
+        """Return the answers ``y[r, t, g]`` along ``x[r, t, f]``, from the initial state."""
+        state = self.initial_state(x.shape[0])
+        answers: list[Tensor] = []
+        for moment in x.unbind(1):
+            y, state = self.step(moment, state)
+            answers.append(y)
+        return torch.stack(answers, 1)
+
+    def step_tangent(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``y[r, g]``, the new state and ``dy/dx[r, g, f]``, all differentiable in the weights.
+
+        The default runs ``g`` batched vector–Jacobian products; override it where a closed form is cheaper.
+        """
+        return autodiff_tangent(self, x, state, create_graph=torch.is_grad_enabled())
+
+    def kernel(self, A: Tensor, S: Tensor, block: int) -> "Kernel | None":
+        """Return a scriptable :class:`Kernel` with the constants folded in, or ``None`` if there is none.
+
+        ``A[f, m]`` is ``dx/dε`` and ``S[m, g]`` maps the answer to stress, both float64.
+        """
+        return None
+
+
+class Kernel(nn.Module, ABC):
+    """A network made ready for inference: scales folded into the weights, buffers for one block of rows.
+
+    Made by :meth:`Network.kernel`, scripted by the learned law. A kernel keeps scratch memory between calls but no
+    information.
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: Tensor, stress: Tensor, new_state: Tensor, tangent: Tensor | None) -> None:
+        """Write ``stress[b, m]``, ``new_state[b, h]`` and, unless it is ``None``, ``tangent[b, m·m]`` in place.
+
+        ``x[b, f]`` are features and ``state[b, h]`` the old state, ``b`` at most the block size.
+        """
+
+
+class Head(nn.Module):
+    """The last, linear layer: ``y = V h + P x + b``.
+
+    ``P`` is the elastic prior, the part of the answer that is linear in the features; ``b`` is left out when the
+    answer at rest must be zero.
+    """
+
+    def __init__(self, hidden: int, features: int, outputs: int, *, prior: bool, bias: bool):
+        super().__init__()
+        bound = hidden**-0.5
+        self.weight = nn.Parameter(torch.empty(outputs, hidden).uniform_(-bound, bound))
+        self.prior = nn.Parameter(torch.zeros(outputs, features), requires_grad=prior)
+        self.bias = nn.Parameter(torch.zeros(outputs), requires_grad=bias)
+
+    def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """Return ``y[r, g]`` from ``hidden[r, h]`` and the features ``x[r, f]``."""
+        return torch.addmm(self.bias, hidden, self.weight.T) + x @ self.prior.T
+
+
+def autodiff_tangent(
+    network: nn.Module, x: Tensor, state: Tensor, *, create_graph: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``y``, the new state and ``dy/dx[r, g, f]`` by ``g`` batched vector–Jacobian products of one step."""
+    with torch.enable_grad():
+        leaf = x if x.requires_grad else x.detach().requires_grad_(True)
+        y, new_state = network(leaf, state)
+        rows = []
+        for component in range(y.shape[1]):
+            (row,) = torch.autograd.grad(
+                y[:, component].sum(), leaf, retain_graph=True, create_graph=create_graph, materialize_grads=True
+            )
+            rows.append(row)
+    tangent = torch.stack(rows, 1)
+    if create_graph:
+        return y, new_state, tangent
+    return y.detach(), new_state.detach(), tangent
+
+
+def script(module: nn.Module) -> torch.jit.ScriptModule:
+    """Compile ``module`` with ``torch.jit.script``: the one place where that is done.
+
+    TorchScript is deprecated upstream (the warning is silenced here) and is what deployed laws use today.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*")
+        return torch.jit.script(module)

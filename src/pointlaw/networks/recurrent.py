@@ -1,0 +1,184 @@
+"""Stacked recurrent cells and their folded inference kernel, shared by LSTM and GRU.
+
+In one step a gated cell depends on its input only through ``W x``, and the new hidden state depends on each gate row
+by row: ``dh/dx = Σ_gate diag(D_gate) W_gate``. With a linear head the whole tangent of a one-layer network is
+therefore one matrix product ``D [b, G·H] × K [G·H, m·m]`` with a constant ``K`` that is built once; further layers
+add one product each.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from pointlaw.networks.base import Head, Kernel, Network
+
+
+class Cell(nn.Module, ABC):
+    """One recurrent layer; its state row ``[memory]`` begins with the hidden state ``[hidden]``.
+
+    A subclass has the input weight ``weight_x[G·H, in]`` with ``gates`` = G.
+    """
+
+    weight_x: nn.Parameter
+
+    def __init__(self, *, size: int, hidden: int, gates: int, memory: int):
+        super().__init__()
+        self.hidden, self.gates, self.memory = hidden, gates, memory
+        bound = hidden**-0.5
+        self.weight_x = nn.Parameter(torch.empty(gates * hidden, size).uniform_(-bound, bound))
+        self.weight_h = nn.Parameter(torch.empty(gates * hidden, hidden).uniform_(-bound, bound))
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+        """Return the new state ``[r, memory]``."""
+
+    @abstractmethod
+    def slopes(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the new state and ``D[r, G, H]`` with ``dh/dx = Σ_gate diag(D_gate) W_gate``."""
+
+    @abstractmethod
+    def kernel(self, block: int) -> "CellKernel":
+        """Return the inference kernel of this layer."""
+
+
+class CellKernel(nn.Module, ABC):
+    """One layer without gradients: it writes the new state in place and answers with its ``D[b, G·H]``."""
+
+    gates: Tensor
+    slopes: Tensor
+
+    def __init__(self, cell: Cell, block: int):
+        super().__init__()
+        self.hidden, self.memory, self.size = cell.hidden, cell.memory, cell.gates * cell.hidden
+        self.register_buffer("gates", torch.zeros(block, self.size, dtype=torch.float64))
+        self.register_buffer("slopes", torch.zeros(block, self.size, dtype=torch.float64))
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: Tensor, new: Tensor, slopes: bool) -> Tensor:
+        """Write ``new[b, memory]`` and return ``D[b, G·H]``, which is valid only if ``slopes`` are wanted."""
+
+
+class Recurrent(Network, ABC):
+    """Layers of one kind of cell under a linear head."""
+
+    def __init__(self, cells: list[Cell], *, features: int, outputs: int, prior: bool, rest: bool, **named: Any):
+        super().__init__(features=features, outputs=outputs, **named)
+        self.hidden, self.memory = cells[-1].hidden, cells[-1].memory
+        self.cells = nn.ModuleList(cells)
+        self.head = Head(self.hidden, features, outputs, prior=prior, bias=not rest)
+
+    @torch.jit.export
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``y[r, g]`` and the new state; see :meth:`Network.step`."""
+        signal, start = x, 0
+        states: list[Tensor] = []
+        for cell in self.cells:
+            new = cell(signal, state[:, start : start + self.memory])
+            states.append(new)
+            start += self.memory
+            signal = new[:, : self.hidden]
+        return self.head(signal, x), torch.cat(states, 1)
+
+    def step_tangent(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``y``, the new state and ``dy/dx`` in closed form; see :meth:`Network.step_tangent`."""
+        signal, start = x, 0
+        states: list[Tensor] = []
+        slope: Tensor | None = None  # dh/dx of the layer below, [r, H, f]
+        for cell in cast(list[Cell], self.cells):
+            new, D = cell.slopes(signal, state[:, start : start + self.memory])
+            weight = cell.weight_x.view(cell.gates, cell.hidden, -1)
+            gates = weight if slope is None else torch.einsum("ghi,rif->rghf", weight, slope)
+            slope = torch.einsum("rgh,ghf->rhf" if slope is None else "rgh,rghf->rhf", D, gates)
+            states.append(new)
+            start += self.memory
+            signal = new[:, : self.hidden]
+        tangent = torch.einsum("yh,rhf->ryf", self.head.weight, slope) + self.head.prior
+        return self.head(signal, x), torch.cat(states, 1), tangent
+
+    def kernel(self, A: Tensor, S: Tensor, block: int) -> Kernel:
+        """Return the folded kernel; see :meth:`Network.kernel`."""
+        return RecurrentKernel(self, A, S, block)
+
+
+class RecurrentKernel(Kernel):
+    """The folded kernel of a :class:`Recurrent` network."""
+
+    head: Tensor
+    prior: Tensor
+    bias: Tensor
+    constant: Tensor
+    top: Tensor
+    reach: Tensor
+
+    def __init__(self, network: Recurrent, A: Tensor, S: Tensor, block: int):
+        super().__init__()
+        cells = cast(list[Cell], list(network.cells))
+        m, H = A.shape[1], network.hidden
+        self.hidden, self.memory = H, network.memory
+        self.cells = nn.ModuleList([cell.kernel(block) for cell in cells])
+        head, prior = S @ network.head.weight.detach().double(), S @ network.head.prior.detach().double()
+        self.register_buffer("head", head.T.contiguous())
+        self.register_buffer("prior", prior.T.contiguous())
+        self.register_buffer("bias", S @ network.head.bias.detach().double())
+        self.register_buffer("constant", (prior @ A).reshape(1, m * m))
+        weights = [cell.weight_x.detach().double().view(cell.gates, H, -1) for cell in cells]
+        weights[0] = weights[0] @ A
+        # The top layer with the head: K[(gate, k), (a, j)] = V[a, k] W[gate, k, j].
+        top = torch.einsum("ak,gkj->gkaj", head, weights[-1])
+        self.register_buffer("top", top.reshape(weights[-1].shape[0] * H, -1).contiguous())
+        self.lower = nn.ModuleList([Chain(weight, m, block) for weight in weights[-2::-1]])
+        reach = block if len(cells) > 1 else 0
+        self.register_buffer("reach", torch.zeros(reach, m * H, dtype=torch.float64))
+
+    def forward(self, x: Tensor, state: Tensor, stress: Tensor, new_state: Tensor, tangent: Tensor | None) -> None:
+        """Write stress, new state and tangent of one block; see :meth:`Kernel.forward`."""
+        signal, start = x, 0
+        slopes: list[Tensor] = []
+        for cell in self.cells:
+            new = new_state.narrow(1, start, self.memory)
+            slopes.append(cell(signal, state.narrow(1, start, self.memory), new, tangent is not None))
+            start += self.memory
+            signal = new.narrow(1, 0, self.hidden)
+        torch.addmm(self.bias, x, self.prior, out=stress)
+        stress.addmm_(signal, self.head)
+        if tangent is None:
+            return
+        if len(slopes) == 1:
+            torch.addmm(self.constant, slopes[0], self.top, out=tangent)
+            return
+        reach = self.reach.narrow(0, 0, x.shape[0])
+        torch.mm(slopes.pop(), self.top, out=reach)
+        for chain in self.lower:
+            reach = chain(reach, slopes.pop())
+        torch.add(reach, self.constant, out=tangent)
+
+
+class Chain(nn.Module):
+    """The chain rule through one lower layer: ``reach[b, m·H]`` becomes ``Σ_gate (reach ∘ D_gate) W_gate``."""
+
+    weight: Tensor
+    product: Tensor
+    answer: Tensor
+
+    def __init__(self, weight: Tensor, m: int, block: int):
+        super().__init__()
+        self.m, self.hidden = m, weight.shape[1]
+        self.register_buffer("weight", weight.contiguous())
+        self.register_buffer("product", torch.zeros(block * m, self.hidden, dtype=torch.float64))
+        self.register_buffer("answer", torch.zeros(block * m, weight.shape[2], dtype=torch.float64))
+
+    def forward(self, reach: Tensor, slopes: Tensor) -> Tensor:
+        """Return ``[b, m·in]``, a view of a buffer."""
+        rows = reach.shape[0]
+        wide = reach.view(rows, self.m, self.hidden)
+        product, answer = self.product.narrow(0, 0, rows * self.m), self.answer.narrow(0, 0, rows * self.m)
+        for gate, weight in enumerate(self.weight.unbind(0)):
+            slope = slopes.narrow(1, gate * self.hidden, self.hidden).unsqueeze(1)
+            torch.mul(wide, slope, out=product.view(rows, self.m, self.hidden))
+            if gate == 0:
+                torch.mm(product, weight, out=answer)
+            else:
+                answer.addmm_(product, weight)
+        return answer.view(rows, -1)

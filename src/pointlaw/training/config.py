@@ -1,0 +1,65 @@
+"""Settings of one training, with the reason for each default."""
+
+from typing import Any, Literal
+
+import pydantic
+
+from pointlaw.data import Feature
+
+
+class TrainConfig(pydantic.BaseModel):
+    """How to train.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the data at most.
+    batch : int
+        Paths in one gradient step.
+    learning_rate : float
+        Peak of the learning rate (Adam); it warms up over 5 % of the epochs and falls on a cosine to 1 % of the peak.
+    weight_decay : float
+        Decoupled decay of the weights.
+    clip : float
+        Largest norm of the gradient; recurrent networks need it.
+    patience : int
+        Epochs without a better validation error after which training stops.
+    validation : float
+        Fraction of the paths that decides about the best epoch and early stopping, if no set is given.
+    features : tuple of str
+        Inputs of the network: ``strain``, ``increment``, ``dt``.
+    tangent_weight : float
+        Weight of the relative error of the consistent tangent in the objective; needs data with tangents.
+    subsample : float
+        Fraction of the batches read at a random choice of their times, so that the network sees other step sizes.
+        These steps have no tangent of their own and do not enter that part of the objective.
+    hold : float
+        Fraction of the sub-sampled steps that repeat the strain of the step before (rate-independent teachers only).
+    seed : int
+        Decides about initial weights of nothing, but about the split, the order and the sub-sampling.
+    device : str
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU if there is one.
+    checkpoint_every : int
+        Epochs between two checkpoints, if a checkpoint file is given.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = pydantic.Field(default=200, ge=1)
+    batch: int = pydantic.Field(default=32, ge=1)
+    learning_rate: float = pydantic.Field(default=3e-3, gt=0)
+    weight_decay: float = pydantic.Field(default=0.0, ge=0)
+    clip: float = pydantic.Field(default=1.0, gt=0)
+    patience: int = pydantic.Field(default=50, ge=1)
+    validation: float = pydantic.Field(default=0.15, gt=0, lt=1)
+    features: tuple[Feature, ...] = ("strain",)
+    tangent_weight: float = pydantic.Field(default=0.0, ge=0)
+    subsample: float = pydantic.Field(default=0.0, ge=0, le=1)
+    hold: float = pydantic.Field(default=0.1, ge=0, lt=1)
+    seed: int = 0
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    checkpoint_every: int = pydantic.Field(default=10, ge=1)
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as JSON values, for the card."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,120 @@
+"""What training minimises, and the batches it sees.
+
+The objective is the figure on the card: the mean over paths of ‖σ − σ̂‖/‖σ‖, so that a small path counts as much as
+a large one. With data that carry tangents the same measure of the tangent is added (Sobolev training, Czarnecki et
+al. 2017, arXiv:1706.04859). Sub-sampled batches read paths at random times and hold some steps.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointlaw.data import Dataset, FeatureMap
+from pointlaw.networks import Network
+from pointlaw.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A dataset as tensors: ``time[n, t]``, ``strain[n, t, m]``, ``stress[n, t, m]``, ``tangent`` like it or None.
+
+    ``A, B, c, x0`` is the feature map; ``scale[m]`` the stress scale.
+    """
+
+    time: Tensor
+    strain: Tensor
+    stress: Tensor
+    tangent: Tensor | None
+    A: Tensor
+    B: Tensor
+    c: Tensor
+    x0: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, dataset: Dataset, features: FeatureMap, scale: list[float], device: torch.device) -> "Samples":
+        """Return ``dataset`` in float32 on ``device``."""
+
+        def tensor(array: np.ndarray | list[float]) -> Tensor:
+            return torch.tensor(np.asarray(array), dtype=torch.float32, device=device)
+
+        return cls(
+            time=tensor(dataset.time - dataset.time[:, :1]),
+            strain=tensor(dataset.strain),
+            stress=tensor(dataset.stress),
+            tangent=None if dataset.tangent is None else tensor(dataset.tangent),
+            A=tensor(features.A),
+            B=tensor(features.B),
+            c=tensor(features.c),
+            x0=tensor(features.x0),
+            scale=tensor(scale),
+        )
+
+    def features(self, time: Tensor, strain: Tensor) -> Tensor:
+        """Return the features ``[n, t − 1, f]`` of the steps of some paths."""
+        x = strain[:, 1:] @ self.A.T + strain[:, :-1] @ self.B.T + self.x0
+        return x + time.diff(dim=1).unsqueeze(-1) * self.c
+
+
+def path_errors(network: Network, samples: Samples, rows: Tensor) -> Tensor:
+    """Return ‖σ − σ̂‖/‖σ‖ of the paths ``rows``, ``[b]``."""
+    y = network.scan(samples.features(samples.time[rows], samples.strain[rows]))
+    return _relative(y * samples.scale - samples.stress[rows, 1:], samples.stress[rows, 1:])
+
+
+def objective(network: Network, samples: Samples, rows: Tensor, config: TrainConfig, rng: torch.Generator) -> Tensor:
+    """Return the loss of one batch of paths."""
+    if config.subsample > 0 and torch.rand((), generator=rng).item() < config.subsample:
+        moments = random_moments(len(rows), samples.time.shape[1], config.hold, rng).to(samples.time.device)
+        path = torch.arange(len(rows), device=rows.device)[:, None]
+        strain, stress = samples.strain[rows][path, moments], samples.stress[rows][path, moments]
+        # A held step takes time as well; features that see it get the mean step.
+        time = torch.cumsum(samples.time[rows].diff(dim=1, prepend=samples.time[rows][:, :1]), 1)[path, moments]
+        y = network.scan(samples.features(time, strain))
+        return _relative(y * samples.scale - stress[:, 1:], stress[:, 1:]).mean()
+    if config.tangent_weight == 0 or samples.tangent is None:
+        return path_errors(network, samples, rows).mean()
+    x = samples.features(samples.time[rows], samples.strain[rows])
+    y, slopes = scan_tangent(network, x)
+    tangent = samples.scale[:, None] * (slopes @ samples.A)
+    stress_error = _relative(y * samples.scale - samples.stress[rows, 1:], samples.stress[rows, 1:]).mean()
+    tangent_error = _relative(tangent - samples.tangent[rows, 1:], samples.tangent[rows, 1:]).mean()
+    return stress_error + config.tangent_weight * tangent_error
+
+
+def scan_tangent(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the answers ``y[r, t, g]`` and the slopes ``dy/dx[r, t, g, f]`` of every step along ``x[r, t, f]``."""
+    state = network.initial_state(len(x))
+    answers, slopes = [], []
+    for moment in x.unbind(1):
+        y, state, slope = network.step_tangent(moment, state)
+        answers.append(y)
+        slopes.append(slope)
+    return torch.stack(answers, 1), torch.stack(slopes, 1)
+
+
+def random_moments(paths: int, times: int, hold: float, rng: torch.Generator) -> Tensor:
+    """Return increasing times ``[paths, k]``: 0 first, some left out, some repeated.
+
+    Each path gets its own density, from every time to about every fifth one.
+    """
+    keep = torch.rand(paths, 1, generator=rng) * 0.8 + 0.2
+    kept = torch.rand(paths, times, generator=rng) < keep
+    kept[:, 0] = True
+    steps = max(2, int(0.5 * times))
+    # Moments that are kept come first in order; a path that has too few repeats its last one (a held strain).
+    order = torch.where(kept, torch.arange(times), times).sort(dim=1).values[:, :steps]
+    last = torch.where(order < times, order, torch.full_like(order, -1)).max(dim=1, keepdim=True).values
+    order = torch.minimum(order, last)
+    held = torch.rand(paths, steps, generator=rng) < hold
+    held[:, 0] = False
+    source = torch.where(held, torch.zeros(1, dtype=torch.long), torch.arange(steps)).cummax(dim=1).values
+    return order.gather(1, source)
+
+
+def _relative(error: Tensor, reference: Tensor) -> Tensor:
+    """Euclidean norm of each path's error over that of its reference, ``[b]``; smooth at zero."""
+    tiny = 1e-12 * (reference.square().mean() + 1e-30)
+    return ((error.flatten(1).square().sum(1) + tiny) / (reference.flatten(1).square().sum(1) + tiny)).sqrt()
