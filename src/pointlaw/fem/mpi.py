@@ -83,32 +83,44 @@ def _everyone_arrives() -> bool:
     return True
 
 
-def _print_error(error: BaseException, mark: str) -> None:
-    """Write the traceback to stderr in one piece, with ``mark`` before each line."""
-    lines = "".join(traceback.format_exception(error)).splitlines()
+def _print_error(error: BaseException, mark: str, brief: bool) -> None:
+    """Write the traceback, or the sentence alone, to stderr in one piece with ``mark`` before each line."""
+    lines = [f"Error: {error}"] if brief else "".join(traceback.format_exception(error)).splitlines()
     sys.stdout.flush()
     sys.stderr.write("".join(f"{mark}{line}\n" for line in lines))
     sys.stderr.flush()
 
 
-def _end_job(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print the traceback of an uncaught exception, then end all ranks; this is the excepthook."""
+def end_job(error: BaseException, *, brief: bool = False) -> None:
+    """Print ``error`` and end all ranks; call it where an exception was caught for the last time.
+
+    An error with ``collective = True`` is printed by rank 0, and by the rank where it began; all ranks then return from
+    here and are expected to exit with a status other than 0. Any other error ends the whole job with status 1 (130
+    after Ctrl-C) and does not return. ``brief`` prints the sentence without the traceback.
+    """
     world = MPI.COMM_WORLD
+    if world.size == 1:
+        return _print_error(error, "", brief)
     mark = f"[rank {world.rank}] "
     if getattr(error, "collective", False):
         if world.rank == 0:
-            _print_error(error, "")
-        elif error.__cause__ is not None:  # this rank is where it began
-            _print_error(error.__cause__, mark)
-        # All ranks raised the same error: leave in order, each with status 1, so that files are closed.
+            _print_error(error, "", brief)
+        elif error.__cause__ is not None and not brief:
+            _print_error(error.__cause__, mark, brief)
+        # All ranks raised the same error: leave in order, so that files are closed.
         if _everyone_arrives():
-            return
+            return None
     # Reached with a collective error only if it was not as collective as it says: then this rank alone knows of it.
     if world.rank > 0 or not getattr(error, "collective", False):
-        _print_error(error, mark)
+        _print_error(error, mark, brief)
     # The launcher forwards what is in the pipes; give it the time, because it drops the rest when the job aborts.
     time.sleep(0.2)
-    world.Abort(130 if issubclass(kind, KeyboardInterrupt) else 1)
+    world.Abort(130 if isinstance(error, KeyboardInterrupt) else 1)
+    return None
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    end_job(error)
 
 
 def install_abort_hook() -> bool:
@@ -120,8 +132,8 @@ def install_abort_hook() -> bool:
     one rank keeps Python's own.
     """
     if MPI.COMM_WORLD.size > 1 and sys.excepthook is sys.__excepthook__:
-        sys.excepthook = _end_job
-    return sys.excepthook is _end_job
+        sys.excepthook = _excepthook
+    return sys.excepthook is _excepthook
 
 
 install_abort_hook()

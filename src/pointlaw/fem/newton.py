@@ -1,8 +1,8 @@
 """One Newton solve by PETSc SNES, with the law evaluated inside its callbacks.
 
-DOLFINx' ``NonlinearProblem`` owns forms, matrix and solver; its residual and Jacobian callbacks are wrapped through
-SNES' own doors. The law runs once a Newton iteration, with its tangent; further trials of a line search ask for the
-stress alone. A point that failed anywhere makes the residual NaN on every rank, so that SNES stops everywhere alike.
+DOLFINx' ``NonlinearProblem`` owns forms, matrix and solver; its Jacobian callback is wrapped through SNES' own door,
+its residual callback replaced by one that keeps the nodal forces. The law runs once a Newton iteration, with its
+tangent; further trials of a line search ask for the stress alone. A point that failed anywhere makes the residual NaN on every rank, so that SNES stops everywhere alike.
 """
 
 from pointlaw.fem.mpi import MPI  # isort: skip
@@ -105,8 +105,6 @@ class Newton:
         if self.near_nullspace is not None:
             self._problem.A.setNearNullSpace(self.near_nullspace)
         self.forces = self._problem.b.duplicate()
-        _, (self._stock_residual, args, context) = self.snes.getFunction()
-        self._residual_context = (args or (), context or {})
         self.snes.setFunction(self._residual, self._problem.b)
         _, _, (self._stock_jacobian, args, context) = self.snes.getJacobian()
         self._jacobian_context = (args or (), context or {})
@@ -154,9 +152,16 @@ class Newton:
         if self._verdict.failed:
             b.set(np.nan)
             return
-        args, context = self._residual_context
         self._assemble_forces()
-        self._stock_residual(snes, x, b, *args, **context)
+        with b.localForm() as local:
+            local.set(0.0)
+        fem.petsc.set_bc(b, self.bcs, x0=x, alpha=-1.0)
+        # Lifting packs the tangent of all cells; it has something to do at the first iterate of a step only.
+        if b.norm() > 1e-12 * x.norm():
+            fem.petsc.apply_lifting(b, [self._problem.J], bcs=[self.bcs], x0=[x], alpha=-1.0)
+            b.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)
+        b.axpy(1.0, self.forces)
+        fem.petsc.set_bc(b, self.bcs, x0=x, alpha=-1.0)
 
     def _jacobian(self, snes: PETSc.SNES, x: PETSc.Vec, A: PETSc.Mat, P: PETSc.Mat) -> None:
         self._load(x)

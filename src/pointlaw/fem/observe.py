@@ -147,7 +147,7 @@ class Paraview(Observer):
             name: fem.Function(fem.functionspace(mesh, ("DG", 0, (n,) if n > 1 else ())), name=name)
             for name, n in sizes.items()
         }
-        degree = mesh.geometry.cmap.degree
+        degree = mesh.geometry.cmaps[0].degree
         self._u = fem.Function(fem.functionspace(mesh, ("Lagrange", degree, (mesh.geometry.dim,))), name="displacement")
         if problem.comm.rank == 0:
             self.path.parent.mkdir(parents=True, exist_ok=True)
