@@ -175,3 +175,9 @@ def test_isochoric_strain_gives_no_pressure_and_pressure_gives_no_flow():
     strain = deviator(0.01 * RNG.standard_normal((10, 6)))
     stress = law.update(strain, law.initial_state(10), 1.0).stress
     assert np.abs(stress[:, :3].sum(axis=1)).max() < 1e-9
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_a_strain_so_large_that_only_round_off_is_left_fails(law):
+    answer = law.update(np.diag([1e8, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3])[:2], law.initial_state(2), 1.0)
+    assert answer.status.tolist() == [PointStatus.FAILED, PointStatus.FINE]

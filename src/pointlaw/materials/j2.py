@@ -21,6 +21,7 @@ from pointlaw.materials.scalar import decreasing_root
 from pointlaw.tensors import DEVIATORIC, SMALL_STRAIN_3D, Array
 
 ON_SURFACE = 1e-12  # a trial stress outside by less than this share of the yield stress is still elastic
+HOPELESS = 1e9  # a trial stress this many times the yield stress leaves more round-off than stress
 ROOT32 = math.sqrt(1.5)
 _FAILED, _FINE = np.int8(PointStatus.FAILED), np.int8(PointStatus.FINE)
 
@@ -125,7 +126,7 @@ class J2(BlockedMaterial):
         radius = self.radius(state[:, 6])
         excess = ROOT32 * row_norm(relative) - radius
         out.state[...] = state
-        failed = ~np.isfinite(excess)
+        failed = ~(excess < HOPELESS * np.abs(radius))
         yielding = (excess > ON_SURFACE * radius) & ~failed
         everywhere = bool(yielding.all())
         if out.tangent is not None and not everywhere:

@@ -14,6 +14,7 @@ from pointlaw.materials.rows import row_norm, solve_rows
 from pointlaw.tensors import Array
 
 SMALLEST_STRAIN = 1e-6  # below it the stress tolerance no longer shrinks with the strain
+RUNAWAY = 1e3  # times the first strain, or as a strain: no solution is looked for beyond
 _FAILED = np.int8(PointStatus.FAILED)
 
 
@@ -65,11 +66,13 @@ def relax(
     # Of the first guess, not of the strain as it goes: one that runs away would forgive itself any stress.
     stiffness = np.abs(moduli[:, columns[:, None], columns]).max(axis=(1, 2), initial=0.0)
     limit = tolerance * (stiffness * np.maximum(row_norm(strain), SMALLEST_STRAIN) + row_norm(target))
+    reach = RUNAWAY * np.maximum(row_norm(strain), 1.0)
     rows: NDArray[np.intp] = np.arange(len(strain))
     for _ in range(iterations):
         block = moduli[rows[:, None, None], columns[:, None], columns]
+        length = row_norm(strain[rows])
         miss = stress[rows[:, None], columns] - target[rows]
-        size, usable = row_norm(miss), np.asarray(part.status) != _FAILED
+        size, usable = row_norm(miss), (np.asarray(part.status) != _FAILED) & (length <= reach[rows])
         done = usable & (size <= limit[rows])
         status[rows] = np.where(done, np.asarray(part.status), _FAILED)
         better = usable & ~done & (size < lowest[rows])
