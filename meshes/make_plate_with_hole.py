@@ -14,6 +14,7 @@ AROUND, OUTWARD, GRADING = 20, 26, 1.07  # cells on each half of the hole, cells
 
 
 def main(path: Path) -> None:
+    """Write the mesh to ``path``."""
     gmsh.initialize()
     gmsh.option.setNumber("General.Terminal", 0)
     gmsh.model.add("plate_with_hole")

@@ -75,8 +75,9 @@ def _read_gmsh(path: Path, comm: Any) -> TaggedMesh:
         try:
             gmsh.merge(str(path))
             dim = gmsh.model.getDimension()
-            if not gmsh.model.getPhysicalGroups(dim):
-                problem = MeshError(f"{path} has no physical group of dimension {dim}; name the body in Gmsh.")
+            problem = _gmsh_problem(gmsh, path, dim)
+        except MeshError as error:
+            problem = error
         except Exception as error:
             problem = MeshError(f"Gmsh cannot read {path}: {error}")
     try:
@@ -88,6 +89,33 @@ def _read_gmsh(path: Path, comm: Any) -> TaggedMesh:
             gmsh.finalize()
     names = {name: (int(group.dim), int(group.tag)) for name, group in data.physical_groups.items()}
     return TaggedMesh(data.mesh, data.cell_tags, data.facet_tags, names, str(path))
+
+
+def _gmsh_problem(gmsh: Any, path: Path, dim: int) -> MeshError | None:
+    """Return what is wrong with the body in the current Gmsh model, if anything."""
+    groups = gmsh.model.getPhysicalGroups(dim)
+    if not groups:
+        return MeshError(f"{path} has no physical group of dimension {dim}; name the body in Gmsh.")
+    entities = {entity for group in groups for entity in gmsh.model.getEntitiesForPhysicalGroup(*group)}
+    types = {int(kind) for entity in entities for kind in gmsh.model.mesh.getElementTypes(dim, entity)}
+    names = sorted(gmsh.model.mesh.getElementProperties(kind)[0] for kind in types)
+    if len(names) > 1:
+        return _several_types(path, names)
+    _require_plane(path, np.asarray(gmsh.model.mesh.getNodes()[1]).reshape(-1, 3), dim)
+    return None
+
+
+def _several_types(path: Path, names: list[str]) -> MeshError:
+    return MeshError(f"{path} mixes the cell types {names}; DOLFINx needs one. Mesh the body with one type.")
+
+
+def _require_plane(path: Path, points: np.ndarray, dim: int) -> None:
+    """Raise ``MeshError`` if a body of dimension 1 or 2 leaves its line or plane, for its other axes are dropped."""
+    size = float(np.ptp(points, axis=0).max(initial=0.0)) if len(points) else 0.0
+    for axis in range(max(dim, 1), points.shape[1]):
+        if np.ptp(points[:, axis]) > 1e-9 * size:
+            where = "the plane z = const" if dim == 2 else "the x axis"
+            raise MeshError(f"{path} is a mesh of dimension {dim} that does not lie in {where}; rotate it there.")
 
 
 def _read_xdmf(path: Path, comm: Any) -> TaggedMesh:
@@ -173,9 +201,8 @@ def _meshio_parts(path: Path) -> tuple[np.ndarray, list[Any], dict[str, tuple[in
     foreign = sorted({b.type for b in data.cells if b.type not in _CELLS and b.dim >= dim})
     body = sorted({b.type for b in known if _DIM[_CELLS[b.type][0]] == dim})
     if len(body) > 1 or foreign:
-        raise MeshError(
-            f"{path} mixes the cell types {body + foreign}; DOLFINx needs one. Mesh the body with one type."
-        )
+        raise _several_types(path, body + foreign)
+    _require_plane(path, np.asarray(data.points, dtype=float), dim)
     values, names = _meshio_tags(data, dim)
     parts: list[Any] = []
     for codim in (0, 1):
