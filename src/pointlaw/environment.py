@@ -20,7 +20,7 @@ MINIMUM_PYTHON = (3, 12)
 MINIMUM_DOLFINX = (0, 11)
 
 HOW_TO_GET_DOLFINX = (
-    'On x86-64 Linux run: pip install "pointlaw[wheel]". '
+    'On x86-64 Linux run: pip install "pointlaw[wheel]" (or "dolfinx-solver-real>=0.11,<0.12"). '
     "Elsewhere run: conda install -c conda-forge fenics-dolfinx mpich, "
     "or work in the Docker image that docker/README.md describes."
 )
@@ -35,6 +35,12 @@ LAUNCHER_SIZES = {
     "SLURM_STEP_NUM_TASKS": "Slurm's srun",
 }
 """Environment variables in which launchers tell the number of processes they started, and who they are."""
+
+LAUNCHER_RANKS = (
+    *("OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"),
+    *("PALS_RANKID", "FLUX_TASK_RANK", "SLURM_PROCID"),
+)
+"""Environment variables in which launchers tell a process its number."""
 
 
 def python_sentence(version: tuple[int, ...] = tuple(sys.version_info[:2])) -> str | None:
@@ -51,6 +57,11 @@ def compiler() -> str | None:
     return shutil.which(words[0]) if words else None
 
 
+def python_headers() -> Path:
+    """Return the folder where this Python's C headers belong."""
+    return Path(sysconfig.get_path("include"))
+
+
 def compiler_sentence() -> str | None:
     """Return what to install so that DOLFINx can compile forms, or ``None`` if a compiler and headers are there."""
     if compiler() is None:
@@ -59,7 +70,7 @@ def compiler_sentence() -> str | None:
             f"DOLFINx compiles its forms with the C compiler '{wanted}', which is not on PATH. "
             "On Debian or Ubuntu run: apt install gcc libc6-dev python3-dev. Another compiler is named by CC=..."
         )
-    header = Path(sysconfig.get_path("include")) / "Python.h"
+    header = python_headers() / "Python.h"
     if not header.exists():
         return (
             f"DOLFINx compiles its forms against Python's headers, and {header} does not exist. "
@@ -82,6 +93,11 @@ def launched_size(environ: Mapping[str, str] = os.environ) -> tuple[int, str]:
         if value.isdigit() and int(value) > size:
             size, name = int(value), launcher
     return size, name
+
+
+def launched_rank(environ: Mapping[str, str] = os.environ) -> int:
+    """Return this process' number as its launcher tells it, 0 without one; it needs no MPI, even a wrong one."""
+    return next((int(environ[name]) for name in LAUNCHER_RANKS if environ.get(name, "").isdigit()), 0)
 
 
 def launcher_sentence(world_size: int, library: str, environ: Mapping[str, str] = os.environ) -> str | None:

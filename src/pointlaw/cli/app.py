@@ -1,0 +1,46 @@
+"""The program ``pointlaw``: its commands, and how it ends.
+
+An error that pointlaw foresaw is one sentence on stderr and exit status 1; ``POINTLAW_DEBUG=1`` shows the traceback
+too. Under mpirun the sentence is printed once, and a rank that fails alone ends the whole job. ``pointlaw --help``
+needs neither DOLFINx nor torch.
+"""
+
+import os
+import sys
+import traceback
+
+import typer
+
+from pointlaw.cli.check import check
+from pointlaw.cli.doctor import doctor
+from pointlaw.cli.drive import drive_command
+from pointlaw.cli.show import show
+from pointlaw.errors import PointlawError
+
+app = typer.Typer(
+    name="pointlaw",
+    help="A constitutive law at every integration point, learned or written, in one DOLFINx solver.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(doctor)
+app.command("drive")(drive_command)
+app.command()(check)
+app.command()(show)
+
+
+def main() -> None:
+    """Run the command line; exit with 0, with 1 after an error, with 2 after a wrong argument."""
+    try:
+        app(prog_name="pointlaw")
+    except Exception as error:
+        brief = isinstance(error, PointlawError) and not os.environ.get("POINTLAW_DEBUG")
+        # Only a command that uses MPI has loaded this; then the other ranks must learn of the error.
+        if mpi := sys.modules.get("pointlaw.fem.mpi"):
+            mpi.end_job(error, brief=brief)
+        elif brief:
+            print(f"Error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exception(error)
+        sys.exit(1)

@@ -1,0 +1,123 @@
+"""``pointlaw drive``: lead one material point along a path and print what it answers."""
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from pointlaw.cli.laws import LAW_HELP, open_law
+from pointlaw.errors import InputError
+from pointlaw.paths import LoadPath, Record, StrainPath, drive, through
+from pointlaw.tensors import Kinematics
+
+
+def drive_command(
+    law: Annotated[str, typer.Argument(help=LAW_HELP)],
+    component: Annotated[str, typer.Option(help="The strain component that is led; shear carries √2 (Mandel).")] = "",
+    to: Annotated[
+        list[float] | None, typer.Option(help="Strain to go to, in straight lines; may be given several times.")
+    ] = None,
+    free: Annotated[bool, typer.Option(help="Leave the other components free of stress instead of strain.")] = False,
+    steps: Annotated[int, typer.Option(help="Steps of each line.")] = 10,
+    duration: Annotated[float, typer.Option(help="Time of the whole path.")] = 1.0,
+    path: Annotated[
+        Path | None, typer.Option(help="A CSV file with a column of times, then one a strain component.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--csv", help="Write every component to this CSV file.")] = None,
+) -> None:
+    """Lead one material point along a strain path; print strain, stress and status, or write them as CSV.
+
+    pointlaw drive j2 --component 11 --to 0.01 --to -0.01 --to 0 --free
+    """
+    material = open_law(law)
+    if (path is None) == (not to):
+        raise InputError("drive needs a path: either --to VALUE (once or more), or --path FILE.csv.")
+    if path is not None:
+        strains = read_path(path, material.kinematics)
+    else:
+        strains = _lines(material.kinematics, component, to or [], steps, duration)
+    record = drive(material, _freed(strains, component) if free else strains)
+    if output is not None:
+        write_record(output, record)
+    else:
+        print_record(record)
+    record.raise_if_failed()
+
+
+def _position(kinematics: Kinematics, component: str) -> int:
+    """Return the place of a component named by its label, with or without √2; the first if nothing is named."""
+    names = [label.removeprefix("√2·") for label in kinematics.components]
+    wanted = component.removeprefix("√2·")
+    if not wanted:
+        return 0
+    if wanted not in names:
+        raise InputError(f"There is no component '{component}'; {kinematics} has {', '.join(names)}.")
+    return names.index(wanted)
+
+
+def _lines(kinematics: Kinematics, component: str, values: list[float], steps: int, duration: float) -> StrainPath:
+    corners = np.zeros((len(values), kinematics.size))
+    corners[:, _position(kinematics, component)] = values
+    return through(corners, steps=steps, duration=duration, kinematics=kinematics)
+
+
+def _freed(path: StrainPath, component: str) -> LoadPath:
+    """Return the path that leads one component by its strain and keeps the stress of all others at zero."""
+    led = _position(path.kinematics, component)
+    target = np.zeros_like(path.strain)
+    target[:, 0] = path.strain[:, 0]
+    target[..., led] = path.strain[..., led]
+    return LoadPath(path.times, target, np.arange(path.kinematics.size) != led, path.kinematics)
+
+
+def read_path(path: Path, kinematics: Kinematics) -> StrainPath:
+    """Return the strain path in a CSV file with one header line and columns time, then the ``m`` components.
+
+    Raises ``InputError`` if the file cannot be read as that.
+    """
+    try:
+        table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a CSV file of numbers with one header line: {error}") from error
+    if table.shape[1] != 1 + kinematics.size:
+        raise InputError(
+            f"{path} has {table.shape[1]} columns; {kinematics} needs time and {', '.join(kinematics.components)}."
+        )
+    return StrainPath(table[:, 0], table[:, 1:], kinematics)
+
+
+def _columns(record: Record) -> tuple[list[str], np.ndarray]:
+    """Return names and values ``[t, 1 + 2m]`` of the columns time, strain, stress of the first point."""
+    labels = record.kinematics.components
+    names = ["time", *(f"strain {label}" for label in labels), *(f"stress {label}" for label in labels)]
+    return names, np.column_stack([record.times, record.strain[0], record.stress[0]])
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write times, strain, stress and status of the first point as CSV, all digits."""
+    names, values = _columns(record)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names, "status"])
+        for row, status in zip(values, record.status[0], strict=True):
+            writer.writerow([*(repr(float(value)) for value in row), int(status)])
+
+
+def print_record(record: Record) -> None:
+    """Print the columns that are not zero throughout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    names, values = _columns(record)
+    scale = np.nanmax(np.abs(record.stress)) if np.isfinite(record.stress).any() else 1.0
+    floor = np.where([name.startswith("stress") for name in names], 1e-9 * scale, 0.0)
+    shown = [k for k in range(len(names)) if k == 0 or np.nanmax(np.abs(values[:, k]), initial=0.0) > floor[k]]
+    table = Table()
+    for k in shown:
+        table.add_column(names[k], justify="right")
+    table.add_column("status", justify="right")
+    for row, status in zip(values, record.status[0], strict=True):
+        table.add_row(*(f"{row[k]:.6g}" for k in shown), str(int(status)))
+    Console().print(table)

@@ -1,0 +1,54 @@
+"""``pointlaw show``: the card of a law file, after its seal was checked."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def show(
+    file: Annotated[Path, typer.Argument(help="A law file, or a card as JSON.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the whole card as JSON.")] = False,
+) -> None:
+    """Show what a law file says of itself: units, what it was trained on, how good it was found to be."""
+    from pointlaw.laws import read_card
+
+    card = read_card(file)
+    if json:
+        print(card.model_dump_json(indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{card.name} ({file})", show_header=False)
+    for name, value in rows(card):
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def rows(card: Any) -> list[tuple[str, str]]:
+    """Return the lines of the table: name and value."""
+    units, envelope, figures = card.units, card.envelope, card.figures
+    labels = card.measure.components
+    config = ", ".join(f"{name}={value}" for name, value in card.config.items())
+    lines = [
+        ("architecture", f"{card.architecture}({config}), {card.precision}"),
+        ("kinematics", str(card.measure)),
+        ("features", ", ".join(card.features)),
+        ("units", f"stress {units.stress}, strain {units.strain}, time {units.time}"),
+        ("trained on", f"{envelope.paths} paths of {envelope.steps} steps"),
+        ("step of strain", f"{envelope.step_min:.3g} to {envelope.step_max:.3g}, median {envelope.step_median:.3g}"),
+        ("step of time", f"{envelope.dt_min:.3g} to {envelope.dt_max:.3g} {units.time}"),
+    ]
+    for label, low, high in zip(labels, envelope.strain_min, envelope.strain_max, strict=True):
+        lines.append((f"strain {label}", f"{low:.4g} to {high:.4g}"))
+    for name, value in figures.model_dump().items():
+        if isinstance(value, dict):
+            shown = ", ".join(f"{parts} parts {change:.3g}" for parts, change in value.items())
+        else:
+            shown = "not known" if value is None else f"{value:.4g}"
+        lines.append((name.replace("_", " "), shown))
+    origin = card.provenance
+    lines.append(("teacher", origin.teacher or "not named"))
+    lines.append(("made with", ", ".join(f"{name} {version}" for name, version in origin.versions.items())))
+    return lines

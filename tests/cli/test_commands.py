@@ -1,0 +1,163 @@
+"""The commands as a user types them."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pointlaw import errors
+from pointlaw.cli import app, main
+from pointlaw.materials import MATERIALS
+
+LAWS = sorted((Path(__file__).parents[2] / "demos" / "laws").glob("*.law"))
+
+
+@pytest.fixture
+def pointlaw(monkeypatch, capsys):
+    """Return a function that runs one command: (exit status, stdout, stderr)."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["pointlaw", *map(str, words)])
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own; give ours back afterwards
+        monkeypatch.setitem(sys.modules, "pointlaw.fem.mpi", None)
+        with pytest.raises(SystemExit) as end:
+            main()
+        return (end.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize("command", ["doctor", "drive", "check", "show"])
+def test_every_command_has_help(pointlaw, command):
+    status, out, _ = pointlaw(command, "--help")
+    assert status == 0
+    assert "Usage: pointlaw " + command in out
+
+
+def test_a_foreseen_error_is_one_sentence_on_stderr_and_exit_status_1(pointlaw):
+    status, out, err = pointlaw("drive", "no_such_law", "--to", "1")
+    assert (status, out) == (1, "")
+    assert err.startswith("Error: There is no law 'no_such_law'")
+    assert err.count("\n") == 1
+    assert all(name in err for name in MATERIALS)
+
+
+def test_pointlaw_debug_shows_the_traceback(pointlaw, monkeypatch):
+    monkeypatch.setenv("POINTLAW_DEBUG", "1")
+    status, _, err = pointlaw("drive", "no_such_law", "--to", "1")
+    assert status == 1
+    assert "Traceback" in err
+    assert "InputError: There is no law" in err
+
+
+def test_an_unforeseen_error_shows_its_traceback_and_exit_status_1(pointlaw, monkeypatch):
+    monkeypatch.setitem(MATERIALS, "broken", lambda: 1 / 0)
+    status, _, err = pointlaw("drive", "broken", "--to", "1")
+    assert status == 1
+    assert "ZeroDivisionError" in err
+
+
+def test_drive_writes_a_path_whose_elastic_stress_is_young_times_strain(pointlaw, tmp_path):
+    file = tmp_path / "out.csv"
+    status, _, _ = pointlaw("drive", "linear_elastic", "--to", 0.001, "--to=-0.001", "--free", "--csv", file)
+    rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    assert status == 0
+    assert len(rows) == 21
+    strain, stress, lateral = (
+        np.array([float(row[name]) for row in rows]) for name in ("strain 11", "stress 11", "strain 22")
+    )
+    assert strain.max() == pytest.approx(0.001)
+    np.testing.assert_allclose(stress, 210e3 * strain, atol=1e-9)
+    np.testing.assert_allclose(lateral, -0.3 * strain, atol=1e-15)
+    assert {row["status"] for row in rows} == {"1"}
+
+
+def test_drive_reads_back_the_strains_that_it_wrote(pointlaw, tmp_path):
+    first, again, path = tmp_path / "first.csv", tmp_path / "again.csv", tmp_path / "path.csv"
+    pointlaw("drive", "j2", "--component", "12", "--to", 0.01, "--to", 0, "--csv", first)
+    table = np.loadtxt(first, delimiter=",", skiprows=1)
+    np.savetxt(path, table[:, :7], delimiter=",", header="time, six strains", fmt="%.17g")
+    pointlaw("drive", "j2", "--path", path, "--csv", again)
+    np.testing.assert_allclose(np.loadtxt(again, delimiter=",", skiprows=1), table, rtol=1e-13)
+
+
+def test_drive_prints_the_columns_that_move(pointlaw):
+    status, out, _ = pointlaw("drive", "linear_elastic", "--component", "22", "--to", 0.001, "--steps", 2, "--free")
+    assert status == 0
+    assert "strain 22" in out
+    assert "stress 22" in out
+    assert "stress 11" not in out
+    assert "strain √2·12" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["drive", "j2"], "drive needs a path"),
+        (["drive", "j2", "--to", "1", "--component", "44"], "There is no component '44'"),
+        (["drive", "j2", "--path", "nowhere.csv"], "nowhere.csv is not a CSV file of numbers"),
+        (["show", "nowhere.law"], "nowhere.law"),
+    ],
+)
+def test_wrong_input_is_named(pointlaw, words, sentence):
+    status, _, err = pointlaw(*words)
+    assert status == 1
+    assert sentence in err
+
+
+def test_a_table_with_too_few_columns_is_refused_with_the_columns_it_needs(pointlaw, tmp_path):
+    path = tmp_path / "short.csv"
+    path.write_text("time, strain\n0, 0\n1, 0.1\n")
+    status, _, err = pointlaw("drive", "j2", "--path", path)
+    assert status == 1
+    assert "has 2 columns" in err
+
+
+def test_check_of_a_good_law_prints_its_table_and_ends_with_0(pointlaw):
+    status, out, _ = pointlaw("check", "linear_elastic")
+    assert status == 0
+    assert "tangent" in out
+
+
+def test_check_of_a_law_with_a_wrong_tangent_ends_with_1(pointlaw, monkeypatch):
+    law = MATERIALS["linear_elastic"]()
+    right = law.update
+
+    def wrong(strain, state, dt, *, tangent=True):
+        answer = right(strain, state, dt, tangent=tangent)
+        if tangent:
+            answer.tangent *= 1.01
+        return answer
+
+    monkeypatch.setattr(law, "update", wrong)
+    monkeypatch.setitem(MATERIALS, "wrong", lambda: law)
+    status, out, _ = pointlaw("check", "wrong")
+    assert status == 1
+    assert "FAIL" in out
+
+
+def test_every_error_class_of_the_package_becomes_a_sentence(pointlaw, monkeypatch):
+    for kind in (errors.LawFileError, errors.NotConverged, errors.EnvironmentProblem, errors.SetupError):
+
+        def fail(kind=kind):
+            raise kind("something is wrong; change it")
+
+        monkeypatch.setitem(MATERIALS, "failing", fail)
+        assert pointlaw("check", "failing") == (1, "", "Error: something is wrong; change it\n")
+
+
+@pytest.mark.skipif(not LAWS, reason="no law file is committed")
+def test_show_prints_the_card_of_a_law_file_as_table_and_as_json(pointlaw):
+    status, out, _ = pointlaw("show", LAWS[0])
+    assert status == 0
+    assert "trained on" in out
+    _, text, _ = pointlaw("show", LAWS[0], "--json")
+    card = json.loads(text)
+    assert card["name"] in out
+
+
+def test_the_program_is_installed_under_its_name():
+    assert app.app.info.name == "pointlaw"
