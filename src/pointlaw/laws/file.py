@@ -111,7 +111,14 @@ def read_card(path: str | Path) -> LawCard:
 
 def seal(weights: dict[str, torch.Tensor], card: str) -> bytes:
     """Return the bytes of a law file made of ``weights`` and the JSON text ``card``, with its seal filled in."""
-    content = safetensors.torch.save(weights, {"format": FORMAT, "card": card, "seal": _OPEN_SEAL})
+    plain = safetensors.torch.save(weights)
+    length = int.from_bytes(plain[:8], "little")
+    header = json.loads(plain[8 : 8 + length])
+    header["__metadata__"] = {"format": FORMAT, "seal": _OPEN_SEAL, "card": card}
+    # The library writes metadata in random order; the same law shall be the same file. Padded as the format wants.
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    text += b" " * (-len(text) % 8)
+    content = len(text).to_bytes(8, "little") + text + plain[8 + length :]
     digest = hashlib.sha256(content).hexdigest()
     return content.replace(_field(_OPEN_SEAL), _field(digest), 1)
 

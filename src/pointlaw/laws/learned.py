@@ -14,7 +14,7 @@ from pointlaw.data import feature_map
 from pointlaw.errors import InputError
 from pointlaw.laws.card import LawCard
 from pointlaw.laws.evaluator import BLOCK, AutodiffEvaluator, FoldedEvaluator, SinglePrecision
-from pointlaw.materials import Material, PointStatus, Response, StateLayout
+from pointlaw.materials import Material, Response, StateLayout
 from pointlaw.networks import Network, script
 from pointlaw.tensors import Array
 
@@ -107,7 +107,7 @@ class LearnedMaterial(Material):
                 torch.from_numpy(out.tangent).view(p, m * m) if tangent and out.tangent is not None else None,
             )
         out.status, out.dt_factor = status, float("inf")
-        self.outside = int(np.count_nonzero(status == PointStatus.OUT_OF_RANGE))
+        self.outside = p - int(np.count_nonzero(status))  # OUT_OF_RANGE is zero: no temporary of the batch size
 
     def __repr__(self) -> str:
         return f"LearnedMaterial('{self.card.name}', {self.card.architecture}, {self.kinematics})"

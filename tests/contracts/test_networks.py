@@ -1,0 +1,71 @@
+"""Every network of the package keeps the contract; a new one is found here through ``NETWORKS``."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from pointlaw.networks import GRU, LSTM, NETWORKS, FeedForward, Network
+from pointlaw.testing.network import check_network
+
+VARIANTS = [
+    pytest.param(LSTM, {"layers": 2}, id="lstm, 2 layers"),
+    pytest.param(LSTM, {"layers": 3, "rest": False, "prior": False}, id="lstm, 3 layers with all biases"),
+    pytest.param(GRU, {"layers": 2}, id="gru, 2 layers"),
+    pytest.param(GRU, {"rest": False, "prior": False}, id="gru with all biases"),
+    pytest.param(FeedForward, {"hidden": [9]}, id="feed-forward, 1 layer"),
+    pytest.param(FeedForward, {"hidden": [9, 8, 7], "rest": False}, id="feed-forward, 3 layers with bias"),
+]
+
+
+@pytest.mark.parametrize("architecture", sorted(NETWORKS))
+def test_network_of_the_list_keeps_the_contract(architecture: str) -> None:
+    torch.manual_seed(0)
+    network = NETWORKS[architecture](features=5, outputs=3)
+    assert network.architecture == architecture
+    check_network(network).raise_if_failed()
+
+
+@pytest.mark.parametrize(("network", "config"), VARIANTS)
+def test_variant_keeps_the_contract(network: type[Network], config: dict) -> None:
+    torch.manual_seed(1)
+    config = {"hidden": 12, **config}
+    check_network(network(features=4, outputs=3, **config)).raise_if_failed()
+
+
+@pytest.mark.parametrize("architecture", sorted(NETWORKS))
+def test_network_at_rest_stays_at_zero_for_ever(architecture: str) -> None:
+    torch.manual_seed(2)
+    network = NETWORKS[architecture](features=3, outputs=3)
+    answer = network.double().scan(torch.zeros(2, 20, 3, dtype=torch.float64))
+    # Recurrent networks have zero as a fixed point; a feed-forward one subtracts two equal numbers.
+    assert answer.abs().max() <= (1e-15 if architecture == "feedforward" else 0.0)
+
+
+class Broken(LSTM):
+    """An LSTM with one defect at a time."""
+
+    def __init__(self, *, defect: str = "", **named):
+        super().__init__(**named)
+        self.defect = defect
+
+    @property
+    def config(self):
+        return {**super().config, "defect": self.defect}
+
+    @torch.jit.export
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.head(x @ torch.ones(x.shape[1], self.hidden, dtype=x.dtype), x)
+        if self.defect == "rows":
+            y = y + x.mean()
+        if self.defect == "memory":
+            state.add_(1.0)
+        return y, state + x.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("defect", "found"),
+    [("rows", "row independence"), ("memory", "purity"), ("tangent", "tangent"), ("kernel", "kernel: answer")],
+)
+def test_a_broken_network_is_found(defect: str, found: str) -> None:
+    report = check_network(Broken(features=3, outputs=3, hidden=4, defect=defect))
+    assert found in [verdict.name for verdict in report.failures]

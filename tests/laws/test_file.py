@@ -1,0 +1,225 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+
+from pointlaw.errors import LawFileError
+from pointlaw.laws import LearnedMaterial, load_law, load_torchscript, make_law, read_card, save_law, write_card
+from pointlaw.laws.file import seal
+
+
+@pytest.fixture
+def file(law: LearnedMaterial, tmp_path: Path) -> Path:
+    save_law(tmp_path / "law.safetensors", law)
+    return tmp_path / "law.safetensors"
+
+
+def weights_of(law: LearnedMaterial) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in law.network.state_dict().items()}
+
+
+def refused(path: Path, match: str) -> None:
+    with pytest.raises(LawFileError, match=match) as caught:
+        load_law(path)
+    assert len(str(caught.value)) > 20
+
+
+def test_a_loaded_law_answers_exactly_like_the_saved_one(law, file, rng) -> None:
+    loaded = load_law(file)
+    assert loaded.card == law.card
+    strain = rng.normal(0, 0.005, (20, 3))
+    state, other = law.initial_state(20), loaded.initial_state(20)
+    for factor in (0.5, 1.0):
+        mine, theirs = law.update(factor * strain, state, 0.1), loaded.update(factor * strain, other, 0.1)
+        np.testing.assert_array_equal(mine.stress, theirs.stress)
+        np.testing.assert_array_equal(mine.tangent, theirs.tangent)
+        np.testing.assert_array_equal(mine.state, theirs.state)
+        state, other = mine.state, theirs.state
+
+
+def test_saving_twice_gives_the_same_bytes(law, file, tmp_path) -> None:
+    save_law(tmp_path / "again.safetensors", load_law(file))
+    assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
+
+
+def test_the_file_can_be_read_without_us(law, file) -> None:
+    with safetensors.safe_open(file, framework="numpy") as opened:
+        assert json.loads(opened.metadata()["card"])["kinematics"] == "plane_strain"
+        weight = opened.get_tensor("head.weight")
+    np.testing.assert_array_equal(weight, law.network.state_dict()["head.weight"].numpy())
+
+
+def test_the_card_can_be_read_without_building_the_law(law, file) -> None:
+    assert read_card(file) == law.card
+
+
+def test_missing_file_is_named(tmp_path) -> None:
+    refused(tmp_path / "none.safetensors", "There is no law file at .*none.safetensors")
+
+
+@pytest.mark.parametrize("length", [0, 5, 8, 100, -1, -1000])
+def test_a_truncated_file_is_refused(file, length: int) -> None:
+    file.write_bytes(file.read_bytes()[:length])
+    refused(file, "truncated")
+
+
+def test_a_file_that_was_extended_is_refused(file) -> None:
+    file.write_bytes(file.read_bytes() + b"\0")
+    refused(file, "damaged")
+
+
+def test_every_flipped_bit_is_found(file) -> None:
+    content = file.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    # Every bit of the length and of the seal, and one bit of every byte of the rest of the header and of some weights.
+    seal_at = content.index(b'"seal"')
+    bits = [8 * byte + bit for byte in (*range(8), *range(seal_at, seal_at + 75)) for bit in range(8)]
+    bits += [8 * byte + byte % 8 for byte in range(8, header)]
+    bits += [8 * byte + byte % 8 for byte in range(header, len(content), 97)]
+    for bit in bits:
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        with pytest.raises(LawFileError):
+            load_law(file)
+    file.write_bytes(content)
+    load_law(file)
+
+
+def test_not_a_safetensors_file_is_refused(tmp_path) -> None:
+    path = tmp_path / "law.safetensors"
+    path.write_bytes(b"PK\x03\x04" + bytes(200))
+    refused(path, "safetensors")
+
+
+def test_weights_without_a_card_are_refused(law, tmp_path) -> None:
+    path = tmp_path / "law.safetensors"
+    safetensors.torch.save_file(weights_of(law), path)
+    refused(path, "has no card")
+
+
+def resealed(law: LearnedMaterial, path: Path, **changes) -> Path:
+    """A file with another card and a right seal: only its meaning is wrong."""
+    card = {**json.loads(law.card.model_dump_json()), **changes}
+    path.write_bytes(seal(weights_of(law), json.dumps(card)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"version": 2}, "format version 2"),
+        ({"architecture": "transformer"}, "'transformer' is unknown"),
+        ({"architecture": "gru"}, "do not fit"),
+        ({"config": {"features": 3, "outputs": 3, "hidden": 9}}, "do not fit"),
+        ({"config": {"neurons": 3}}, "does not build"),
+        ({"kinematics": "plane"}, "'plane' is unknown"),
+        ({"kinematics": "uniaxial"}, "components"),
+        ({"features": ["temperature"]}, "features"),
+        ({"features": ["strain", "dt"]}, "takes 3 features"),
+        ({"scaling": None}, "scaling"),
+        ({"figures": None}, "figures"),
+        ({"note": "x"}, "note"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(law, tmp_path, changes: dict, match: str) -> None:
+    refused(resealed(law, tmp_path / "law.safetensors", **changes), match)
+
+
+def test_a_card_of_other_weights_is_found_by_the_probe(law, tmp_path) -> None:
+    weights = weights_of(law)
+    weights["cells.0.weight_h"] *= 1.01
+    path = tmp_path / "law.safetensors"
+    path.write_bytes(seal(weights, law.card.model_dump_json()))
+    refused(path, "answers its probe with another stress")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_not_finite_is_refused(law, tmp_path, value: float) -> None:
+    weights = weights_of(law)
+    weights["head.weight"][0, 0] = value
+    path = tmp_path / "law.safetensors"
+    path.write_bytes(seal(weights, law.card.model_dump_json()))
+    refused(path, "not finite: 'head.weight'")
+
+
+def test_a_law_with_nan_cannot_be_saved(law, tmp_path) -> None:
+    network = type(law.network)(**law.network.config)
+    with torch.no_grad():
+        network.head.weight.fill_(float("nan"))
+    with pytest.raises(LawFileError, match="not finite"):
+        save_law(tmp_path / "law.safetensors", LearnedMaterial(network, law.card))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_save_leaves_the_old_file(law, file, monkeypatch) -> None:
+    before = file.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"law.safetensors cannot be written: No space left"):
+        save_law(file, law)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+class Own(torch.nn.Module):
+    """A user's own module: a spring with a memory of the mean strain."""
+
+    def forward(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.tanh() + 0.1 * state, state + x.mean(1, keepdim=True)
+
+
+@pytest.fixture
+def own(paths, law, tmp_path) -> tuple[Path, Path, str]:
+    training, kept_back = paths
+    torch.jit.script(Own()).save(str(tmp_path / "own.pt"))
+    module = torch.jit.load(str(tmp_path / "own.pt"))
+    made = make_law(
+        module, law.card.scaling, name="own", training=training, kept_back=kept_back, config={"state_size": 1}
+    )
+    write_card(tmp_path / "own.json", made.card)
+    digest = hashlib.sha256((tmp_path / "own.pt").read_bytes()).hexdigest()
+    return tmp_path / "own.pt", tmp_path / "own.json", digest
+
+
+def test_a_users_own_script_is_a_law_with_the_exact_tangent(own) -> None:
+    path, card, digest = own
+    law = load_torchscript(path, card, sha256=digest)
+    assert law.card.figures.tangent_check < 1e-6
+    assert law.state_layout.size == 1
+    scale = np.array(law.card.scaling.stress)
+    strain = 0.3 * np.array(law.card.scaling.strain)
+    answer = law.update(strain[None], law.initial_state(1), 1.0)
+    np.testing.assert_allclose(answer.stress[0], scale * np.tanh(0.3), rtol=1e-14)
+
+
+def test_a_users_own_script_with_another_hash_is_never_loaded(own, monkeypatch) -> None:
+    path, card, digest = own
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    monkeypatch.setattr("torch.jit.load", lambda *_: pytest.fail("it was loaded before it was hashed"))
+    with pytest.raises(LawFileError, match="SHA-256"):
+        load_torchscript(path, card, sha256=digest)
+
+
+def test_a_users_own_script_needs_its_card(own) -> None:
+    path, card, digest = own
+    card.unlink()
+    with pytest.raises(LawFileError, match=r"no law file at .*own.json"):
+        load_torchscript(path, card, sha256=digest)
+
+
+def test_a_users_own_script_with_the_card_of_another_is_refused(own, law) -> None:
+    path, card, digest = own
+    write_card(card, law.card)
+    with pytest.raises(LawFileError, match="card of a law 'lstm'"):
+        load_torchscript(path, card, sha256=digest)
