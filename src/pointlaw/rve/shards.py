@@ -20,7 +20,6 @@ import numpy as np
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from pointlaw.errors import InputError
 from pointlaw.tensors import Array
 
 log = logging.getLogger(__name__)
@@ -132,11 +131,8 @@ class ShardWriter:
 
 def read_shard(path: Path) -> Iterator[PathRecord]:
     """Give the paths of a shard whose frames are whole and whose hashes fit; what lies between is skipped."""
-    for index, content in _frames(path):
-        record = PathRecord.from_bytes(content)
-        if record.index != index:
-            raise InputError(f"{path}: the frame of path {index} holds path {record.index}; the file was tampered with.")
-        yield record
+    for _, _, content in _frames(path):
+        yield PathRecord.from_bytes(content)
 
 
 def repair_shard(path: Path) -> set[int]:
@@ -145,27 +141,17 @@ def repair_shard(path: Path) -> set[int]:
     Only who holds the lock of the output may call this.
     """
     found, end = set(), 0
-    for index, content in _frames(path):
+    for end, index, _ in _frames(path):
         found.add(index)
-    for _, end in _places(path):
-        pass
-    if path.stat().st_size > end:
-        log.warning("%s: %d bytes of an unfinished path are dropped.", path, path.stat().st_size - end)
+    if (size := path.stat().st_size) > end:
+        log.warning("%s: %d bytes of an unfinished path are dropped.", path, size - end)
         with path.open("rb+") as file:
             file.truncate(end)
     return found
 
 
-def _frames(path: Path) -> Iterator[tuple[int, bytes]]:
-    with path.open("rb") as file:
-        for start, _ in _places(path):
-            file.seek(start)
-            _, index, length, _ = _HEAD.unpack(file.read(_HEAD.size))
-            yield index, file.read(length)
-
-
-def _places(path: Path) -> Iterator[tuple[int, int]]:
-    """Give beginning and end of every sound frame."""
+def _frames(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Give the end, the index and the content of every sound frame."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = 0
@@ -173,11 +159,13 @@ def _places(path: Path) -> Iterator[tuple[int, int]]:
             file.seek(start)
             mark, index, length, digest = _HEAD.unpack(file.read(_HEAD.size))
             end = start + _HEAD.size + length
-            if mark == MARK and end <= size and _digest(index, file.read(length)) == digest:
-                yield start, end
+            whole = mark == MARK and end <= size
+            content = file.read(length) if whole else b""
+            if whole and _digest(index, content) == digest:
+                yield end, index, content
                 start = end
                 continue
-            if mark == MARK and end <= size:
+            if whole:
                 log.warning("%s: the path at byte %d does not fit its hash and is dropped.", path, start)
             start = _next_mark(file, start + 1)
 
