@@ -51,9 +51,10 @@ def taylor_order(
 
     Notes
     -----
-    A wrong tangent shows as order 1 for the smallest steps, if its relative error exceeds about
-    ``100 · precision · scale/step``. Across a kink of ``stress`` (the yield surface) the order is 1 until the step is
-    shorter than the distance to the kink, which is why the smallest steps count.
+    A wrong tangent shows as order 1 for the smallest steps. It is seen when its relative error exceeds about the ratio
+    of the smallest readable step to the strain over which the tangent changes; more halvings see smaller errors.
+    Across a kink of ``stress`` (the yield surface) the order is 1 until the step is shorter than the distance to the
+    kink, which is why the smallest steps count.
     """
     if halvings < 1:
         raise InputError(f"taylor_order: halvings = {halvings} must be at least 1.")
