@@ -92,8 +92,10 @@ class StepController:
             factor = self.grow if report.iterations <= self.easy_iterations else 1.0
             return Decision(True, min(dt * min(factor, report.dt_factor), self.max_dt))
         asked = report.dt_factor if 0 < report.dt_factor < 1 else math.inf
-        why = f"a law asked for {asked:g} of the step" if report.converged else report.detail or report.reason
-        return Decision(False, dt * min(self.cut, asked) if not report.converged else dt * asked, why)
+        if report.converged:
+            factor = asked if asked < 1.0 else self.cut
+            return Decision(False, dt * factor, f"a law asked for {report.dt_factor:g} of the step")
+        return Decision(False, dt * min(self.cut, asked), report.detail or report.reason)
 
 
 @dataclass(frozen=True)
