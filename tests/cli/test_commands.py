@@ -12,7 +12,7 @@ from pointlaw import errors
 from pointlaw.cli import app, main
 from pointlaw.materials import MATERIALS
 
-LAWS = sorted((Path(__file__).parents[2] / "demos" / "laws").glob("*.law"))
+LAWS = sorted((Path(__file__).parents[2] / "demos" / "laws").glob("*.safetensors"))
 
 
 @pytest.fixture

@@ -13,11 +13,9 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
 
 from pointlaw import __version__, environment
@@ -51,7 +49,7 @@ def doctor() -> None:
     first = mpi.MPI.COMM_WORLD.rank == 0 if mpi else environment.launched_rank() == 0
     status = 0
     if first:
-        findings = [*machine(), *solver(mpi, problem), *libraries()]
+        findings = [*machine(), *solver(problem), *libraries()]
         show(findings)
         status = exit_status(findings)
     if mpi:
@@ -114,40 +112,25 @@ def _cache() -> Finding:
     return Finding("form cache", str(folder))
 
 
-def solver(mpi: Any, problem: str | None) -> list[Finding]:
+def solver(problem: str | None) -> list[Finding]:
     """Return what there is of DOLFINx, PETSc and MPI; ``problem`` is the guard's sentence if they are not usable."""
-    if mpi is None:
+    if problem:
         return [Finding("DOLFINx", "not usable", problem)]
-    from petsc4py import PETSc
+    from pointlaw.fem.capabilities import capabilities
 
-    has = {name: PETSc.Sys.hasExternalPackage(name) for name in ("mumps", "superlu_dist", "hypre")}
-    solvers = [name for name, there in has.items() if there]
-    advice = None if has["mumps"] else "PETSc has no MUMPS, pointlaw's direct solver: use another build of PETSc."
-    if np.dtype(PETSc.ScalarType).kind == "c":
+    has = capabilities()
+    advice = None
+    if not has.real:
         advice = "PETSc is built for complex numbers; pointlaw needs the real build."
-    world, library = mpi.MPI.COMM_WORLD, mpi.MPI.Get_library_version().strip("\0 \n").splitlines()[0]
+    elif "mumps" not in has.packages:
+        advice = "PETSc has no MUMPS, pointlaw's direct solver: use another build of PETSc."
     return [
-        Finding("DOLFINx", f"{mpi.DOLFINX_VERSION} from {_source()}"),
-        Finding("PETSc", f"{'.'.join(map(str, PETSc.Sys.getVersion()))} with gamg, {', '.join(solvers)}", advice),
-        Finding("MPI", f"mpi4py {metadata.version('mpi4py')}, {' '.join(library.split())}"),
-        Finding("ranks", f"{world.size}, each sees the others" if world.size > 1 else "1, no launcher"),
-        _mpirun(mpi.MPI.get_vendor()[0]),
+        Finding("DOLFINx", f"{has.dolfinx} from {has.source}"),
+        Finding("PETSc", f"{has.petsc} with {', '.join(('gamg', *has.packages))}", advice),
+        Finding("MPI", f"{has.mpi_vendor} {has.mpi_version}, mpi4py {has.mpi4py}"),
+        Finding("ranks", f"{has.ranks}, each sees the others" if has.ranks > 1 else "1, no launcher"),
+        _mpirun(has.mpi_vendor),
     ]
-
-
-def _source() -> str:
-    """Return where DOLFINx came from, as far as its files tell."""
-    for name in ("dolfinx-solver-real", "dolfinx-solver"):
-        try:
-            return f"the wheel {name} {metadata.version(name)}"
-        except metadata.PackageNotFoundError:
-            continue
-    import dolfinx
-
-    place = Path(dolfinx.__file__).parent
-    if (Path(sys.prefix) / "conda-meta").is_dir():
-        return f"conda ({sys.prefix})"
-    return f"apt ({place})" if "dist-packages" in place.parts and "local" not in place.parts else str(place)
 
 
 def _mpirun(vendor: str) -> Finding:
