@@ -14,6 +14,7 @@ import typer
 from pointlaw.cli.check import check
 from pointlaw.cli.doctor import doctor
 from pointlaw.cli.drive import drive_command
+from pointlaw.cli.sample import sample_command
 from pointlaw.cli.show import show
 from pointlaw.errors import PointlawError
 
@@ -28,6 +29,7 @@ app.command()(doctor)
 app.command("drive")(drive_command)
 app.command()(check)
 app.command()(show)
+app.command("sample")(sample_command)
 
 
 def main() -> None:

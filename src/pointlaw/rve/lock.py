@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 
@@ -54,7 +53,9 @@ class OutputLock:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._leave.set()
         self._thread.join()
         self.path.unlink(missing_ok=True)
@@ -90,10 +91,12 @@ class OutputLock:
         idle = self._idle()
         if not here and idle > STALE_SECONDS:
             return ""
-        wait = "" if here else f" If that job is dead, wait until the lock is {STALE_SECONDS:g} s old (now {idle:.0f} s)."
+        wait = (
+            "" if here else f" If that job is dead, wait until the lock is {STALE_SECONDS:g} s old (now {idle:.0f} s)."
+        )
         return (
             f"{self.folder} is being written by process {pid} on {host}. Wait until it has finished, or choose another "
-            f"output; two writers would compute the same paths twice.{wait}"
+            f"output; two writers would compute the same paths twice.{'' if here else wait}"
         )
 
     def _idle(self) -> float:

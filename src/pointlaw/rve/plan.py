@@ -157,7 +157,7 @@ class RandomWalk(PathPlan):
     def load(self, indices: Sequence[int], kinematics: Kinematics) -> LoadPath:
         """Return the paths ``indices``; see :meth:`PathPlan.load`."""
         shape: dict[str, Any] = {"seed": self.seed, "steps": self.steps, "duration": self.duration}
-        limits = {"bound": self.bound, "step_size": self.step_size}
+        limits: dict[str, Any] = {"bound": self.bound, "step_size": self.step_size}
         return LoadPath.of(paths.random_walk(list(indices), **shape, **limits, kinematics=kinematics))
 
 
@@ -170,7 +170,11 @@ class GaussianProcess(PathPlan):
     def load(self, indices: Sequence[int], kinematics: Kinematics) -> LoadPath:
         """Return the paths ``indices``; see :meth:`PathPlan.load`."""
         shape: dict[str, Any] = {"seed": self.seed, "steps": self.steps, "duration": self.duration}
-        limits = {"bound": self.bound, "correlation": self.correlation, "step_size": self.step_size or np.inf}
+        limits: dict[str, Any] = {
+            "bound": self.bound,
+            "correlation": self.correlation,
+            "step_size": self.step_size or np.inf,
+        }
         return LoadPath.of(paths.gaussian_process(list(indices), **shape, **limits, kinematics=kinematics))
 
 
@@ -228,7 +232,8 @@ def make_plan(values: dict[str, Any]) -> PathPlan:
 
 def first_fault(error: pydantic.ValidationError) -> str:
     """Return the first fault that pydantic found as one sentence."""
-    fault = error.errors()[0]
+    # A misspelt entry is both unknown and missing; the first of the two tells more.
+    fault = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"'{place}' is not a known entry; check the spelling."

@@ -128,18 +128,18 @@ def sample(
     begin, folder = time.perf_counter(), Path(out)
     if batch < 1:
         raise InputError(f"sample: batch = {batch} must be at least 1.")
-    law, error = _guarded(lambda: material if isinstance(material, Material) else material())
+    law, error = guarded(lambda: material if isinstance(material, Material) else material())
     agree(comm, error)
     options = {"batch": batch, "tangent": tangent, "max_cuts": max_cuts}
     run = _Run(comm, law, plan, folder, options)
-    card, error = _guarded(lambda: _card(law, plan, options, teacher, parameters, units))
+    card, error = guarded(lambda: _card(law, plan, options, teacher, parameters, units))
     agree(comm, error)
     lock = OutputLock(folder)
-    _, error = _guarded(lambda: lock.__enter__() if comm.rank == 0 else None)
+    _, error = guarded(lambda: lock.__enter__() if comm.rank == 0 else None)
     agree(comm, error)
     try:
         computed = run.compute(card, watch)
-        report, error = _guarded(lambda: run.collect(card, computed, begin) if comm.rank == 0 else None)
+        report, error = guarded(lambda: run.collect(card, computed, begin) if comm.rank == 0 else None)
         agree(comm, error)
     finally:
         if comm.rank == 0:
@@ -156,12 +156,12 @@ class _Run:
 
     def compute(self, card: DatasetCard, watch: Callable[[Progress, int], None] | None) -> int:
         """Compute what is missing; return on rank 0 how many paths that were."""
-        done, error = _guarded(lambda: self._prepare(card) if self.comm.rank == 0 else set())
+        done, error = guarded(lambda: self._prepare(card) if self.comm.rank == 0 else set())
         agree(self.comm, error)
         done = self.comm.bcast(done)
         missing = [i for i in range(self.plan.paths) if i not in done]
         batches = sorted({i // self.batch for i in missing})
-        shard, error = _guarded(lambda: ShardWriter(shard_path(self.folder, self.comm.rank)))
+        shard, error = guarded(lambda: ShardWriter(shard_path(self.folder, self.comm.rank)))
         agree(self.comm, error)
         farm = Farm(self.comm, batches, (lambda news: watch(news, len(missing))) if watch else None)
         law = _attentive(self.law, farm.attend)
@@ -318,7 +318,7 @@ def _renumbered(reason: str, row: int, index: int) -> str:
     return reason.replace(f"Path {row} ", f"Path {index} ", 1)
 
 
-def _guarded(action: Callable[[], Any]) -> tuple[Any, Exception | None]:
+def guarded(action: Callable[[], Any]) -> tuple[Any, Exception | None]:
     """Return what ``action`` returns and the error it raised, one of them ``None``, so that all ranks can agree."""
     try:
         return action(), None

@@ -76,7 +76,8 @@ class PathRecord:
         """Return the record that :meth:`to_bytes` wrote."""
         (length,) = struct.unpack_from("<Q", content)
         notes: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["path"])
-        return cls(**load_tensors(content), **notes)
+        arrays: dict[str, Any] = load_tensors(content)
+        return cls(**arrays, **notes)
 
 
 class ShardWriter:
@@ -140,14 +141,13 @@ def repair_shard(path: Path) -> set[int]:
 
     Only who holds the lock of the output may call this.
     """
-    found, end = set(), 0
-    for end, index, _ in _frames(path):
-        found.add(index)
+    frames = [(end, index) for end, index, _ in _frames(path)]
+    end = frames[-1][0] if frames else 0
     if (size := path.stat().st_size) > end:
         log.warning("%s: %d bytes of an unfinished path are dropped.", path, size - end)
         with path.open("rb+") as file:
             file.truncate(end)
-    return found
+    return {index for _, index in frames}
 
 
 def _frames(path: Path) -> Iterator[tuple[int, int, bytes]]:
