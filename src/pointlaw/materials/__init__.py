@@ -1,5 +1,6 @@
-"""Constitutive laws: one law per file, one line in ``MATERIALS``. NumPy only."""
+"""Constitutive laws: one law per file, one line in ``MATERIALS``. NumPy only, except ``autodiff``."""
 
+import importlib
 from collections.abc import Callable
 
 from pointlaw.materials.base import Material, PointStatus, Response, StateLayout, finite_rows
@@ -103,3 +104,10 @@ __all__ = [
     "isotropic_stiffness",
     "random_rotations",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the laws written in torch when they are asked for: nothing else here needs torch."""
+    if name in ("EnergyLaw", "ImplicitLaw", "UpdateLaw"):
+        return getattr(importlib.import_module("pointlaw.materials.autodiff"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

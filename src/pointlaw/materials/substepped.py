@@ -132,7 +132,7 @@ class Substepped(Material):
         matrix = np.full((len(end), end.shape[1], end.shape[1]), np.nan)
         good = np.flatnonzero(_status(walked) != PointStatus.FAILED)
         start, end, now, by_strain = start[good], end[good], state[good], by_strain[good]
-        for i in range(1, parts + 1):
+        for i in range(1, parts + 1 if len(good) else 1):
             target = start + (i / parts) * (end - start) if i < parts else end
             stress_e, stress_s, state_e, state_s = law.derivatives(target, now, dt / parts)
             if i == parts:
