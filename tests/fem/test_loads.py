@@ -44,13 +44,13 @@ def test_a_function_of_no_or_three_arguments_is_refused(function):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, lambda t: -np.inf])
 def test_a_value_that_is_not_finite_is_refused(value):
-    with pytest.raises(InputError, match="The pull at t = 2 is .*; loads are finite numbers"):
+    with pytest.raises(InputError, match=r"The pull at t = 2 is .*; loads are finite numbers"):
         Evaluator(value, "The pull").at(2.0)
 
 
 @pytest.mark.parametrize("value", ["ten", None, lambda t: [1.0, 2.0]])
 def test_a_value_that_is_no_number_is_refused(value):
-    with pytest.raises(InputError, match="The pull at t = 2 is .*not a number"):
+    with pytest.raises(InputError, match=r"The pull at t = 2 is .*not a number"):
         Evaluator(value, "The pull").at(2.0)
 
 

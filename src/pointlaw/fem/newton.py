@@ -2,7 +2,8 @@
 
 DOLFINx' ``NonlinearProblem`` owns forms, matrix and solver; its Jacobian callback is wrapped through SNES' own door,
 its residual callback replaced by one that keeps the nodal forces. The law runs once a Newton iteration, with its
-tangent; further trials of a line search ask for the stress alone. A point that failed anywhere makes the residual NaN on every rank, so that SNES stops everywhere alike.
+tangent; further trials of a line search ask for the stress alone. A point that failed anywhere makes the residual NaN
+on every rank, so that SNES stops everywhere alike.
 """
 
 from pointlaw.fem.mpi import MPI  # isort: skip
@@ -116,9 +117,17 @@ class Newton:
         self._begin()
 
     def solve(self) -> NewtonReport:
-        """Solve from the value of ``u``; on failure ``u`` holds the last iterate and nothing is raised."""
+        """Solve from the value of ``u``; on failure ``u`` holds the last iterate and nothing is raised.
+
+        An exception of a law comes out as it is.
+        """
         self._begin()
-        self._problem.solve()
+        try:
+            self._problem.solve()
+        except PETSc.Error as error:  # petsc4py wraps what a callback raised into "error code 101"
+            if error.__cause__ is None:
+                raise
+            raise error.__cause__ from None
         reason = self.snes.getConvergedReason()
         zero_pivots = self._zero_pivots()
         converged = reason > 0 and self._verdict.failed == 0 and zero_pivots == 0
@@ -157,7 +166,9 @@ class Newton:
             local.set(0.0)
         fem.petsc.set_bc(b, self.bcs, x0=x, alpha=-1.0)
         # Lifting packs the tangent of all cells; it has something to do at the first iterate of a step only.
-        if b.norm() > 1e-12 * x.norm():
+        gap: Any = b.norm()
+        size: Any = x.norm()
+        if gap > 1e-12 * size:
             fem.petsc.apply_lifting(b, [self._problem.J], bcs=[self.bcs], x0=[x], alpha=-1.0)
             b.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)
         b.axpy(1.0, self.forces)
