@@ -1,0 +1,177 @@
+"""The stiffness of a volume element on its free unknowns: assembled, reduced to ``PᵀKP``, factorised, kept.
+
+PETSc does the work: the triple product and the factorisation keep their patterns, only numbers change. The homogenised
+tangent is a back-substitution with the last factor, refined where the stiffness has moved on since.
+"""
+
+from pointlaw.fem.mpi import MPI  # isort: skip
+
+import itertools
+from typing import Any
+
+from petsc4py import PETSc
+
+import numpy as np
+from dolfinx import fem
+from dolfinx.fem import petsc as fem_petsc
+from scipy import sparse
+
+from pointlaw.fem.linear import linear_options
+from pointlaw.rve.element import VolumeElement
+from pointlaw.tensors import Array
+
+_prefixes = itertools.count()
+
+# A multigrid setup beats a factorisation from here on in 3D, even for the m further solves of the tangent.
+DIRECT_LIMIT_3D = 8000
+REFINED = 1e-8  # relative residual of the tangent's back-substitutions; its error is the square of it if symmetric
+
+
+class ReducedStiffness:
+    """``K`` of a bilinear form and the factor of ``PᵀKP``.
+
+    Parameters
+    ----------
+    element
+        The volume element.
+    form
+        Compiled bilinear form of the stiffness.
+    solver
+        ``"direct"`` (MUMPS), ``"iterative"`` (CG or GMRES with multigrid) or ``"auto"``.
+    """
+
+    def __init__(self, element: VolumeElement, form: fem.Form, solver: str = "auto"):
+        self._element, self._form = element, form
+        self.K = fem_petsc.create_matrix(form)
+        self._P = _petsc(element.P)
+        self._D = PETSc.Mat().createDense(element.D.shape, array=np.asfortranarray(element.D), comm=MPI.COMM_SELF)
+        self._D.assemble()
+        self._KD: PETSc.Mat | None = None
+        self.reduced: PETSc.Mat | None = None
+        large = element.body.dim == 3 and element.free > DIRECT_LIMIT_3D
+        if solver == "auto" and large:
+            solver = "iterative"
+        options = linear_options(element.free, element.body.dim, element.symmetric, solver)
+        self.direct = options["pc_type"] == "lu"
+        if not self.direct:
+            options["ksp_rtol"] = 1e-10
+        elif element.symmetric:
+            options["pc_type"] = "cholesky"
+        self.ksp = PETSc.KSP().create(MPI.COMM_SELF)
+        prefix = f"pointlaw_cell_{next(_prefixes)}_"
+        self.ksp.setOptionsPrefix(prefix)
+        database: Any = PETSc.Options(prefix)
+        for key, value in options.items():
+            database[key] = value
+        self.ksp.setFromOptions()
+        for key in options:
+            del database[key]
+        self._x, self._b = (PETSc.Vec().createSeq(element.free, comm=MPI.COMM_SELF) for _ in range(2))
+        self.factors = 0
+
+    def assemble(self) -> None:
+        """Assemble ``K`` from the coefficients as they are."""
+        self.K.zeroEntries()
+        fem_petsc.assemble_matrix(self.K, self._form)
+        self.K.assemble()
+
+    def factorise(self) -> int:
+        """Factorise ``PᵀKP`` of the assembled ``K``; return the number of zero pivots (direct solver only)."""
+        first = self.reduced is None
+        self.reduced = self.K.ptap(self._P, result=self.reduced)
+        if first:
+            self.reduced.setBlockSize(self._element.body.dim)
+            self.reduced.setOption(PETSc.Mat.Option.SYMMETRIC, self._element.symmetric)
+            if not self.direct:
+                self.reduced.setNearNullSpace(_near_nullspace(self._element))
+        self.ksp.setOperators(self.reduced)
+        pc = self.ksp.getPC()
+        if self.direct and first:
+            pc.setFactorSetUpSolverType()
+            pc.getFactorMatrix().setMumpsIcntl(24, 1)  # report zero pivots instead of dividing by them
+        self.ksp.setUp()
+        self.factors += 1
+        return int(pc.getFactorMatrix().getMumpsInfog(28)) if self.direct else 0
+
+    def solve(self, right: Array) -> Array:
+        """Return ``(PᵀKP)⁻¹ right`` for one vector ``[free]`` with the last factor; NaN if the solver broke down."""
+        self._b.array_w[:] = right
+        self.ksp.solve(self._b, self._x)
+        if self.ksp.getConvergedReason() < 0:
+            return np.full(len(right), np.nan)
+        solution: Array = self._x.array_r.copy()
+        return solution
+
+    def tangent(self, *, usable: bool) -> Array:
+        """Return the homogenised tangent ``[m, m]``, ``Uᵀ·K·U/V`` with ``U = D − P (PᵀKP)⁻¹ PᵀK D``; unit of stress.
+
+        ``K`` must be assembled at the solution. ``usable`` says that the last factor belongs to a neighbouring
+        iterate: then the back-substitutions are refined with it, and a new factor is made only if that does not help.
+        """
+        P, D = self._element.P, self._element.D
+        self._KD = self.K.matMult(self._D, result=self._KD)
+        right = P.T @ self._KD.getDenseArray()
+        if not usable:
+            self.factorise()
+        X = self._columns(right)
+        size = np.linalg.norm(right) or 1.0
+        error = np.inf
+        for _ in range(6):
+            KU = self._apply(D - P @ X)
+            rest = P.T @ KU
+            last, error = error, float(np.linalg.norm(rest)) / size
+            if error <= REFINED or not np.isfinite(error):
+                break
+            if error > 0.3 * last or (error > 0.3 and last == np.inf and usable):
+                if not usable:
+                    break
+                self.factorise()
+                usable, error, X = False, np.inf, self._columns(right)
+                continue
+            X += self._columns(rest)
+        U = D - P @ X
+        moduli: Array = (U.T @ KU) / self._element.volume
+        return moduli
+
+    def _apply(self, columns: Array) -> Array:
+        dense = PETSc.Mat().createDense(columns.shape, array=np.asfortranarray(columns), comm=MPI.COMM_SELF)
+        dense.assemble()
+        product: Array = self.K.matMult(dense).getDenseArray().copy()
+        return product
+
+    def _columns(self, right: Array) -> Array:
+        if not self.direct:
+            return np.stack([self.solve(column) for column in right.T], axis=1)
+        shape = right.shape
+        B = PETSc.Mat().createDense(shape, array=np.asfortranarray(right), comm=MPI.COMM_SELF)
+        X = PETSc.Mat().createDense(shape, comm=MPI.COMM_SELF)
+        B.assemble()
+        X.setUp()
+        self.ksp.matSolve(B, X)
+        solution: Array = X.getDenseArray().copy()
+        return solution
+
+
+def _petsc(matrix: sparse.csr_array) -> PETSc.Mat:
+    integer = PETSc.IntType
+    csr = (matrix.indptr.astype(integer), matrix.indices.astype(integer), matrix.data)
+    result = PETSc.Mat().createAIJ(matrix.shape, csr=csr, comm=MPI.COMM_SELF)
+    result.assemble()
+    return result
+
+
+def _near_nullspace(element: VolumeElement) -> PETSc.NullSpace:
+    """Return the shifts and rotations of the free unknowns, which multigrid has to know."""
+    d = element.body.dim
+    scalar = sparse.csc_array(element.P[::d, ::d])
+    owner = np.array([scalar.indices[scalar.indptr[k] : scalar.indptr[k + 1]][0] for k in range(scalar.shape[1])])
+    x = element.x[owner] - element.x.mean(axis=0)
+    pairs = ((0, 1),) if d == 2 else ((0, 1), (2, 0), (1, 2))
+    motions = np.zeros((d + len(pairs), len(owner), d))
+    for axis in range(d):
+        motions[axis, :, axis] = 1.0
+    for row, (i, j) in enumerate(pairs, start=d):
+        motions[row, :, i], motions[row, :, j] = -x[:, j], x[:, i]
+    basis, _ = np.linalg.qr(motions.reshape(len(motions), -1).T)
+    vectors = [PETSc.Vec().createWithArray(column.copy(), bsize=d, comm=MPI.COMM_SELF) for column in basis.T]
+    return PETSc.NullSpace().create(vectors=vectors, comm=MPI.COMM_SELF)
