@@ -74,6 +74,20 @@ class Network(nn.Module, ABC):
         """
         return autodiff_tangent(self, x, state, create_graph=torch.is_grad_enabled())
 
+    def scan_tangent(self, x: Tensor, moments: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the answers ``y[r, t, g]`` along ``x[r, t, f]`` and the slopes ``dy/dx[r, k, g, f]`` of some steps.
+
+        ``moments[k]`` are the positions of these steps; all of them if it is omitted.
+        """
+        state = self.initial_state(len(x))
+        answers, slopes = [], []
+        for moment in x.unbind(1):
+            y, state, slope = self.step_tangent(moment, state)
+            answers.append(y)
+            slopes.append(slope)
+        wanted = torch.stack(slopes, 1)
+        return torch.stack(answers, 1), wanted if moments is None else wanted[:, moments]
+
     def kernel(self, A: Tensor, S: Tensor, block: int) -> "Kernel | None":
         """Return a scriptable :class:`Kernel` with the constants folded in, or ``None`` if there is none.
 
@@ -112,8 +126,8 @@ class Head(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs), requires_grad=bias)
 
     def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
-        """Return ``y[r, g]`` from ``hidden[r, h]`` and the features ``x[r, f]``."""
-        return torch.addmm(self.bias, hidden, self.weight.T) + x @ self.prior.T
+        """Return ``y[..., g]`` from ``hidden[..., h]`` and the features ``x[..., f]``."""
+        return hidden @ self.weight.T + x @ self.prior.T + self.bias
 
 
 def autodiff_tangent(

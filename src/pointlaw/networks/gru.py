@@ -75,6 +75,17 @@ class GRUCell(Cell):
         D = torch.stack([candidate * recalled * r * (1.0 - r), (state - n) * z * (1.0 - z), candidate], 1)
         return n + z * (state - n), D
 
+    def sequence(self, x: Tensor) -> Tensor:
+        """Return the hidden states; see :meth:`Cell.sequence`."""
+        bias = (self.bias * self.bias_mask).view(-1)
+        zero = torch.zeros(1, x.shape[0], self.hidden, dtype=x.dtype, device=x.device)
+        weights = [self.weight_x, self.weight_h, bias, torch.zeros_like(bias)]
+        return torch.gru(x, zero, weights, True, 1, 0.0, self.training, False, True)[0]
+
+    def states(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Return the state before each step; see :meth:`Cell.states`."""
+        return torch.cat([torch.zeros_like(hidden[:, :1]), hidden[:, :-1]], 1)
+
     def kernel(self, block: int) -> CellKernel:
         """Return the inference kernel of this layer."""
         return GRUKernel(self, block)

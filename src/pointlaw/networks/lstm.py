@@ -89,6 +89,23 @@ class LSTMCell(Cell):
         D = torch.stack([q * g * i * (1.0 - i), q * old * f * (1.0 - f), q * i * (1.0 - g * g), t * o * (1.0 - o)], 1)
         return torch.cat([o * t, c], 1), D
 
+    def sequence(self, x: Tensor) -> Tensor:
+        """Return the hidden states; see :meth:`Cell.sequence`."""
+        bias = (self.bias * self.bias_mask).view(-1)
+        zero = torch.zeros(1, x.shape[0], self.hidden, dtype=x.dtype, device=x.device)
+        weights = [self.weight_x, self.weight_h, bias, torch.zeros_like(bias)]
+        return torch.lstm(x, [zero, zero], weights, True, 1, 0.0, self.training, False, True)[0]
+
+    def states(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Return the state before each step; see :meth:`Cell.states`."""
+        before = torch.cat([torch.zeros_like(hidden[:, :1]), hidden[:, :-1]], 1)
+        i, f, g, _ = (gate.view_as(hidden) for gate in self.gates_of(x.flatten(0, 1), before.flatten(0, 1)))
+        c, cells = torch.zeros_like(hidden[:, 0]), []
+        for kept, added in zip(f.unbind(1), (i * g).unbind(1), strict=True):
+            cells.append(c)
+            c = torch.addcmul(added, kept, c)
+        return torch.cat([before, torch.stack(cells, 1)], 2)
+
     def kernel(self, block: int) -> CellKernel:
         """Return the inference kernel of this layer."""
         return LSTMKernel(self, block)

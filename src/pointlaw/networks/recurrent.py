@@ -39,6 +39,14 @@ class Cell(nn.Module, ABC):
         """Return the new state and ``D[r, G, H]`` with ``dh/dx = Σ_gate diag(D_gate) W_gate``."""
 
     @abstractmethod
+    def sequence(self, x: Tensor) -> Tensor:
+        """Return the hidden states ``[r, t, H]`` along ``x[r, t, in]`` from zero, by torch's fused recurrence."""
+
+    @abstractmethod
+    def states(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Return the state ``[r, t, memory]`` *before* each step, given the hidden states after it."""
+
+    @abstractmethod
     def kernel(self, block: int) -> "CellKernel":
         """Return the inference kernel of this layer."""
 
@@ -81,21 +89,50 @@ class Recurrent(Network, ABC):
             signal = new[:, : self.hidden]
         return self.head(signal, x), torch.cat(states, 1)
 
+    @torch.jit.export
+    def scan(self, x: Tensor) -> Tensor:
+        """Return the answers ``y[r, t, g]`` along ``x[r, t, f]``; see :meth:`Network.scan`."""
+        signal = x
+        for cell in self.cells:
+            signal = cell.sequence(signal)  # type: ignore[operator]
+        return self.head(signal, x)
+
     def step_tangent(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``y``, the new state and ``dy/dx`` in closed form; see :meth:`Network.step_tangent`."""
         signal, start = x, 0
         states: list[Tensor] = []
-        slope: Tensor | None = None  # dh/dx of the layer below, [r, H, f]
+        slopes: list[Tensor] = []
         for cell in cast(list[Cell], self.cells):
             new, D = cell.slopes(signal, state[:, start : start + self.memory])
-            weight = cell.weight_x.view(cell.gates, cell.hidden, -1)
-            gates = weight if slope is None else torch.einsum("ghi,rif->rghf", weight, slope)
-            slope = torch.einsum("rgh,ghf->rhf" if slope is None else "rgh,rghf->rhf", D, gates)
             states.append(new)
+            slopes.append(D)
             start += self.memory
             signal = new[:, : self.hidden]
-        tangent = torch.einsum("yh,rhf->ryf", self.head.weight, slope) + self.head.prior
-        return self.head(signal, x), torch.cat(states, 1), tangent
+        return self.head(signal, x), torch.cat(states, 1), self.chain(slopes)
+
+    def scan_tangent(self, x: Tensor, moments: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return answers and slopes, the slopes of all steps at once; see :meth:`Network.scan_tangent`."""
+        signal = x
+        chosen = torch.arange(x.shape[1], device=x.device) if moments is None else moments
+        slopes: list[Tensor] = []
+        for cell in cast(list[Cell], self.cells):
+            hidden = cell.sequence(signal)
+            before = cell.states(signal, hidden)
+            slopes.append(cell.slopes(signal[:, chosen].flatten(0, 1), before[:, chosen].flatten(0, 1))[1])
+            signal = hidden
+        return self.head(signal, x), self.chain(slopes).unflatten(0, (len(x), len(chosen)))
+
+    def chain(self, slopes: list[Tensor]) -> Tensor:
+        """Return ``dy/dx[r, g, f]`` from the slopes ``D[r, G, H]`` of each layer, first layer first."""
+        reach: Tensor = self.head.weight  # dy/dh of the layer above, [g, H] and then [r, g, H]
+        for cell, D in zip(reversed(cast(list[Cell], list(self.cells))), reversed(slopes), strict=True):
+            weight = cell.weight_x.view(cell.gates, cell.hidden, -1)
+            if reach.ndim == 2:
+                folded = torch.einsum("yh,ghi->ghyi", reach, weight).flatten(2).flatten(0, 1)
+                reach = (D.flatten(1) @ folded).view(len(D), len(reach), -1)
+            else:
+                reach = torch.einsum("ryh,rgh,ghi->ryi", reach, D, weight)
+        return reach + self.head.prior
 
     def kernel(self, A: Tensor, S: Tensor, block: int) -> Kernel:
         """Return the folded kernel; see :meth:`Network.kernel`."""

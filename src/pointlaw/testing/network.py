@@ -60,6 +60,7 @@ def check_network(
         "scripted equals eager": lambda: same("scripted equals eager", _scripted(copy, x), copy.scan(x)),
         "save and load": lambda: same("save and load", _reloaded(copy).scan(x), copy.scan(x), 0.0),
         "tangent": lambda: same("tangent", copy.step_tangent(x[:, 0], state)[2], _slow(copy, x[:, 0], state)),
+        "tangents of a scan": lambda: same("tangents of a scan", _scan_slopes(copy, x), _slow_scan(copy, x)),
         "tangent by differences": lambda: _differences(report, copy, x[:, 0], state),
         "kernel": lambda: _kernel(report, same, copy, x, state, rng),
     }
@@ -118,6 +119,20 @@ def _one_by_one(network: Network, x: Tensor, state: Tensor) -> Tensor:
 
 def _slow(network: Network, x: Tensor, state: Tensor) -> Tensor:
     return autodiff_tangent(network, x, state)[2]
+
+
+def _scan_slopes(network: Network, x: Tensor) -> Tensor:
+    """Return the slopes of a scan, the last step asked for by itself."""
+    some = network.scan_tangent(x, torch.tensor([x.shape[1] - 1]))[1]
+    return torch.cat([network.scan_tangent(x)[1][:, :-1], some], 1)
+
+
+def _slow_scan(network: Network, x: Tensor) -> Tensor:
+    state, slopes = network.initial_state(len(x)), []
+    for k in range(x.shape[1]):
+        _, state, slope = autodiff_tangent(network, x[:, k], state)
+        slopes.append(slope)
+    return torch.stack(slopes, 1)
 
 
 def _shapes(report: CheckReport, network: Network, x: Tensor, state: Tensor) -> None:
