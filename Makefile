@@ -41,8 +41,9 @@ clean:           ## remove what the programs made; .venv stays
 $(VENV)/.installed-%: pyproject.toml
 	@test -x "$(BIN)/python" || { \
 	  for p in python3 python3.12 python3.13 python3.14 "$$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3; do \
-	    "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && found="$$p" && break; done; \
-	  if [ -n "$$found" ] && command -v uv >/dev/null; then uv venv -q --python "$$found" "$(VENV)"; \
+	    found=$$("$$p" -c 'import sys; sys.version_info < (3, 12) or print(sys.executable)' 2>/dev/null); \
+	    [ -n "$$found" ] && break; done; \
+	  if command -v uv >/dev/null; then uv venv -q --python "$${found:-3.13}" "$(VENV)"; \
 	  elif [ -n "$$found" ]; then "$$found" -m venv "$(VENV)" || { rm -rf "$(VENV)"; exit 1; }; \
 	  else echo "pointlaw needs Python 3.12 or newer, and none was found: install one (Debian 13, Ubuntu 24.04:" \
 	    "apt install python3-venv python3-dev gcc; elsewhere pyenv or uv), or name an environment by VENV=..." >&2; \
