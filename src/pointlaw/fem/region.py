@@ -55,6 +55,8 @@ class QuadratureFields:
 
     def __init__(self, mesh: dolfinx.mesh.Mesh, kinematics: Kinematics, degree: int):
         self.mesh, self.kinematics, self.degree = mesh, kinematics, degree
+        # The cells of each region on these fields; DOLFINx takes one such list for all integrals of a form.
+        self.subdomains: list[tuple[int, np.ndarray]] = []
         m, cell = kinematics.size, mesh.basix_cell()
         element = basix.ufl.quadrature_element(cell, value_shape=(m,), degree=degree)
         self.points, self.weights = element.custom_quadrature()
@@ -130,7 +132,10 @@ class Region:
             raise SetupError(f"Region '{name}' names cell {self.cells.max()}, but this rank owns {owned} cells.")
         # DOLFINx keeps quadrature values cell by cell, so a region of all cells hands its law the coefficient itself.
         self._whole = np.array_equal(self.cells, np.arange(owned))
-        self._subdomain = None if cells is None else self.cells
+        self._number = None
+        if cells is not None:
+            self._number = len(self.fields.subdomains) + 1
+            self.fields.subdomains.append((self._number, self.cells))
         self._expression = fem.Expression(self.strain, self.fields.points, jit_options=jit_options())
         q, m = len(self.fields.points), kinematics.size
         self._strain = np.zeros((len(self.cells), q, m))
@@ -164,11 +169,14 @@ class Region:
 
     @property
     def dx(self) -> ufl.Measure:
-        """Measure over the cells of this region with its quadrature rule."""
+        """Measure over the cells of this region with its quadrature rule.
+
+        Regions on parts of a mesh that appear in one form must share their ``fields``.
+        """
         mesh, metadata = self.u.function_space.mesh, self.fields.metadata
-        if self._subdomain is None:
+        if self._number is None:
             return ufl.Measure("dx", domain=mesh, metadata=metadata)
-        return ufl.Measure("dx", domain=mesh, subdomain_data=[(1, self._subdomain)], metadata=metadata)(1)
+        return ufl.Measure("dx", domain=mesh, subdomain_data=self.fields.subdomains, metadata=metadata)(self._number)
 
     def virtual_strain(self, v: ufl.core.expr.Expr) -> ufl.core.expr.Expr:
         """Return the virtual strain ``[m]`` of a test function."""
