@@ -4,10 +4,11 @@ It sees :class:`~pointlaw.materials.Material` only; networks, formulas and volum
 Importing it brings in MPI before DOLFINx (see :mod:`pointlaw.fem.mpi`).
 """
 
-from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI before DOLFINx
+from pointlaw.fem.mpi import MPI  # isort: skip - MPI before DOLFINx
 
 from pointlaw.fem.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pointlaw.fem.controller import Decision, FixedStep, StepController
+from pointlaw.fem.gather import gather_cells
 from pointlaw.fem.loads import BodyForce, Displacement, Point, Pressure, Traction
 from pointlaw.fem.march import Solution, Status, march
 from pointlaw.fem.mesh_files import read_mesh
@@ -17,6 +18,7 @@ from pointlaw.fem.region import QuadratureFields, Region, Verdict
 from pointlaw.fem.tagged_mesh import TaggedMesh
 
 __all__ = [
+    "MPI",
     "BodyForce",
     "Checkpoint",
     "Decision",
@@ -38,6 +40,7 @@ __all__ = [
     "TaggedMesh",
     "Traction",
     "Verdict",
+    "gather_cells",
     "load_checkpoint",
     "march",
     "read_mesh",

@@ -6,15 +6,14 @@ compiles nothing.
 
 from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import dolfinx
 import numpy as np
 import ufl
 from dolfinx import fem
 
-from pointlaw.errors import SetupError
+from pointlaw.errors import MeshError, SetupError
 from pointlaw.fem.loads import BodyForce, Displacement, Evaluator, Load, Pressure, Traction
 from pointlaw.fem.strain import weight
 from pointlaw.fem.tagged_mesh import TaggedMesh
@@ -24,12 +23,14 @@ AXES = "xyz"
 
 
 class Supports:
-    """Dirichlet conditions of a displacement space; ``bcs`` is what DOLFINx takes.
+    """Dirichlet conditions; ``bcs`` is what DOLFINx takes, ``space(axis)`` the space of a displacement component.
 
     Raises ``MeshError`` for a place that the mesh lacks and ``SetupError`` for a direction it lacks.
     """
 
-    def __init__(self, V: fem.FunctionSpace, body: TaggedMesh, displacements: Sequence[Displacement]):
+    def __init__(
+        self, space: Callable[[int], fem.FunctionSpace], body: TaggedMesh, displacements: Sequence[Displacement]
+    ):
         self.bcs: list[fem.DirichletBC] = []
         self._values: list[tuple[Any, Evaluator]] = []
         for displacement in displacements:
@@ -37,7 +38,7 @@ class Supports:
                 if axis >= body.mesh.geometry.dim:
                     raise SetupError(f"Displacement at {displacement.where!r} prescribes {AXES[axis]} of a 2D mesh.")
                 what = f"The displacement {AXES[axis]} at {displacement.where!r}"
-                self._add(V, body, displacement.where, axis, Evaluator(value, what))
+                self._add(space(axis), body, displacement.where, Evaluator(value, what))
 
     def set_time(self, t: float) -> None:
         """Put the values at time ``t`` into the boundary conditions."""
@@ -47,17 +48,16 @@ class Supports:
             else:
                 target.value = evaluator.at(t)
 
-    def _add(self, V: fem.FunctionSpace, body: TaggedMesh, where: Any, axis: int, evaluator: Evaluator) -> None:
+    def _add(self, component: fem.FunctionSpace, body: TaggedMesh, where: Any, evaluator: Evaluator) -> None:
         # A condition that varies in space needs the scalar space of its component; a uniform one a number only.
         if evaluator.varies:
-            scalar, _ = V.sub(axis).collapse()
+            scalar, _ = component.collapse()
             target: Any = fem.Function(scalar)
-            dofs = locate_dofs((V.sub(axis), scalar), body, where)
-            self.bcs.append(fem.dirichletbc(target, dofs, V.sub(axis)))
+            dofs = locate_dofs((component, scalar), body, where)
         else:
-            target = fem.Constant(V.mesh, 0.0)
-            dofs = locate_dofs(V.sub(axis), body, where)
-            self.bcs.append(fem.dirichletbc(target, dofs, V.sub(axis)))
+            target = fem.Constant(body.mesh, 0.0)
+            dofs = locate_dofs(component, body, where)
+        self.bcs.append(fem.dirichletbc(target, dofs, component))
         self._values.append((target, evaluator))
 
 
@@ -67,8 +67,6 @@ def locate_dofs(space: Any, body: TaggedMesh, where: Any) -> Any:
         dofs = fem.locate_dofs_geometrical(_collapsed(space), where)
         count = len(dofs[0]) if isinstance(dofs, list) else len(dofs)
         if body.mesh.comm.allreduce(count) == 0:
-            from pointlaw.errors import MeshError
-
             raise MeshError(f"{body.source} has no node at {getattr(where, '__name__', where)!r}.")
         return dofs if isinstance(space, tuple) else dofs[0]
     facets = body.facets(where)
@@ -90,6 +88,8 @@ class Loads:
     def __init__(self, V: fem.FunctionSpace, body: TaggedMesh, kinematics: Kinematics, loads: Sequence[Load]):
         self._V, self._body, self._kinematics = V, body, kinematics
         self._values: list[tuple[Any, Evaluator]] = []
+        # DOLFINx takes one list of subdomains for all integrals of a kind; each load has its number in it.
+        self._places: dict[str, list[tuple[int, np.ndarray]]] = {"ds": [], "dx": []}
         self._terms: list[tuple[Load, Any, ufl.Measure]] = [self._term(load) for load in loads]
         self.follows = kinematics.finite and any(isinstance(load, Pressure) for load in loads)
 
@@ -101,7 +101,7 @@ class Loads:
             else:
                 target.value = evaluator.at(t)
 
-    def work(self, u: fem.Function, v: ufl.core.expr.Expr) -> ufl.Form | None:
+    def work(self, u: ufl.core.expr.Expr, v: ufl.core.expr.Expr) -> ufl.Form | None:
         """Return the external virtual work, or ``None`` if there is no load."""
         form = None
         factor = weight(self._kinematics, self._V.mesh)
@@ -127,9 +127,15 @@ class Loads:
                 raise SetupError(f"{what} has {len(load.value)} components, but the mesh has {dim} dimensions.")
             value = ufl.as_vector([self._coefficient(v, f"{what}, {AXES[i]}") for i, v in enumerate(load.value)])
         if isinstance(load, Traction | Pressure):
-            return load, value, _measure("ds", mesh, self._body.boundary(load.where))
-        cells = None if load.where is None else self._body.cells(load.where)
-        return load, value, _measure("dx", mesh, cells)
+            return load, value, self._measure("ds", self._body.boundary(load.where))
+        if load.where is None:
+            return load, value, ufl.Measure("dx", domain=mesh)
+        return load, value, self._measure("dx", self._body.cells(load.where))
+
+    def _measure(self, kind: str, entities: np.ndarray) -> ufl.Measure:
+        places = self._places[kind]
+        places.append((len(places) + 1, entities))
+        return ufl.Measure(kind, domain=self._V.mesh, subdomain_data=places)(len(places))
 
     def _coefficient(self, value: Any, what: str) -> Any:
         evaluator = Evaluator(value, what)
@@ -140,12 +146,6 @@ class Loads:
             target = fem.Constant(self._V.mesh, 0.0)
         self._values.append((target, evaluator))
         return target
-
-
-def _measure(kind: str, mesh: dolfinx.mesh.Mesh, entities: np.ndarray | None) -> ufl.Measure:
-    if entities is None:
-        return ufl.Measure(kind, domain=mesh)
-    return ufl.Measure(kind, domain=mesh, subdomain_data=[(1, entities)])(1)
 
 
 __all__ = ["BodyForce", "Displacement", "Loads", "Pressure", "Supports", "Traction", "locate_dofs"]

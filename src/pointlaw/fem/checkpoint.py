@@ -63,6 +63,7 @@ def save_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
     try:
         with h5py.File(shard.with_suffix(".part"), "w") as file:
             file["node"], file["position"], file["u"] = _nodes(problem)
+            file["cell"], file["cell_unknowns"] = _cell_unknowns(problem)
             for tag, region in problem.regions.items():
                 group = file.create_group(f"regions/{tag}")
                 group["cell"] = problem.body.mesh.topology.original_cell_index[region.cells]
@@ -105,6 +106,7 @@ def load_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
         error = misfit
     agree(problem.comm, error)
     problem.u.x.scatter_forward()
+    problem.formulation.unknown.x.scatter_forward()
     problem.restore()
 
 
@@ -121,6 +123,12 @@ def _load(folder: Path, problem: MechanicsProblem) -> None:
             here, there = _matches(nodes, file["node"][()])
             u[here] = file["u"][()][there]
             found_nodes[here] = True
+            numbers, _ = _cell_unknowns(problem)
+            here, there = _matches(numbers, file["cell"][()])
+            dofs = problem.formulation.cell_dofs[here]
+            if file["cell_unknowns"].shape[1:] != dofs.shape[1:]:
+                raise InputError(f"{folder} was written with another formulation.")
+            problem.formulation.unknown.x.array[dofs] = file["cell_unknowns"][()][there]
             if set(file["regions"]) != set(problem.regions):
                 raise InputError(f"{folder} is of a problem with the regions {sorted(file['regions'])}.")
             for tag, region in problem.regions.items():
@@ -149,6 +157,14 @@ def _nodes(problem: MechanicsProblem) -> tuple[np.ndarray, Array, Array]:
     x = problem.V.tabulate_dof_coordinates()[:owned]
     size = problem.comm.allreduce(float(np.abs(x).max(initial=0.0)), op=MPI.MAX) or 1.0
     return np.round(x / size * 2**30).astype(np.int64), x, problem.u.x.array.reshape(-1, dim)[:owned]
+
+
+def _cell_unknowns(problem: MechanicsProblem) -> tuple[np.ndarray, Array]:
+    """Return the numbers of the owned cells in the mesh file and their unknowns ``[cells, k]``."""
+    topology = problem.body.mesh.topology
+    owned = topology.index_map(topology.dim).size_local
+    values = problem.formulation.unknown.x.array[problem.formulation.cell_dofs[:owned]]
+    return topology.original_cell_index[:owned], values
 
 
 def _matches(wanted: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from pointlaw.fem.mpi import MPI  # isort: skip
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from petsc4py import PETSc
@@ -35,12 +35,12 @@ _REASONS = {
     if isinstance(value, int) and not name.startswith("_")
 }
 
+EASY = 6  # iterations of an increment that needs no line search
+
 SNES_DEFAULTS = {
     "snes_type": "newtonls",
-    "snes_linesearch_type": "bt",
-    "snes_linesearch_max_it": 6,
+    "snes_linesearch_type": "basic",
     "snes_max_it": 20,
-    "snes_max_fail": 5,
 }
 
 
@@ -55,6 +55,15 @@ class NewtonReport:
     linear_iterations: int
     evaluations: int
     verdict: Verdict
+
+    def after(self, first: "NewtonReport") -> "NewtonReport":
+        """Return this report with the cost of a first attempt added."""
+        return replace(
+            self,
+            iterations=self.iterations + first.iterations,
+            linear_iterations=self.linear_iterations + first.linear_iterations,
+            evaluations=self.evaluations + first.evaluations,
+        )
 
 
 @dataclass
@@ -114,13 +123,33 @@ class Newton:
         self._form = self._problem.F
         self._mumps = self._watch_pivots()
         self._scale = 0.0
+        self._searching = False
         self._begin()
 
     def solve(self) -> NewtonReport:
         """Solve from the value of ``u``; on failure ``u`` holds the last iterate and nothing is raised.
 
-        An exception of a law comes out as it is.
+        Full Newton steps come first, because they are quadratic where they converge, also through the rise of the
+        residual that a stiff volume change brings. Where they do not converge (a plastic front, say) the same increment
+        is tried again with a line search on the work of the residual, and the next ones begin with it, until an
+        increment is easy. An exception of a law comes out as it is.
         """
+        if "snes_linesearch_type" in self.options:
+            return self._attempt()
+        start = self.u.x.array.copy()
+        report = self._attempt(search=self._searching)
+        if not report.converged and not self._searching and not report.verdict.failed:
+            self.u.x.array[:] = start
+            log.debug("Full Newton steps ended with %s; trying again with a line search.", report.reason)
+            report = self._attempt(search=True).after(report)
+            self._searching = report.converged
+        elif report.iterations <= EASY:
+            self._searching = False
+        return report
+
+    def _attempt(self, *, search: bool | None = None) -> NewtonReport:
+        if search is not None:
+            self.snes.getLineSearch().setType("cp" if search else "basic")
         self._begin()
         try:
             self._problem.solve()
@@ -155,8 +184,9 @@ class Newton:
 
     def _residual(self, snes: PETSc.SNES, x: PETSc.Vec, b: PETSc.Vec) -> None:
         self._load(x)
-        # The first trial of a line search is nearly always accepted, and then its tangent is needed.
-        self._run_law(tangent=self._trials == 0)
+        # A full step is nearly always kept, and then its tangent is needed; a search tries several points for one.
+        searching = self.snes.getLineSearch().getType() not in ("basic", "bt")
+        self._run_law(tangent=self._evaluations == 0 or (self._trials == 0 and not searching))
         self._trials += 1
         if self._verdict.failed:
             b.set(np.nan)

@@ -17,10 +17,10 @@ from typing import Any
 import dolfinx
 import numpy as np
 import ufl
-from dolfinx import fem
 
 from pointlaw.errors import SetupError
 from pointlaw.fem.boundary import Loads, Supports, locate_dofs
+from pointlaw.fem.formulation import FORMULATIONS, Formulation
 from pointlaw.fem.linear import linear_options
 from pointlaw.fem.loads import Displacement, Load
 from pointlaw.fem.newton import Newton
@@ -88,6 +88,9 @@ class MechanicsProblem:
         :class:`Displacement` conditions; :class:`Traction`, :class:`Pressure`, :class:`BodyForce`.
     degree
         Degree of the displacement, 1 or 2.
+    formulation
+        ``"displacement"``, or ``"mixed"`` for nearly incompressible materials (see
+        :class:`~pointlaw.fem.formulation.MeanDilatation`), which needs a direct solver.
     quadrature_degree
         Degree of the quadrature rule of the material points; by default exact for undistorted elements.
     solver
@@ -113,6 +116,7 @@ class MechanicsProblem:
         supports: Sequence[Displacement] = (),
         loads: Sequence[Load] = (),
         degree: int = 1,
+        formulation: str = "displacement",
         quadrature_degree: int | None = None,
         solver: str = "auto",
         petsc_options: Mapping[str, Any] | None = None,
@@ -125,9 +129,13 @@ class MechanicsProblem:
         if not parts:
             raise SetupError("The problem has no material.")
         domain = self.body.mesh
-        self.kinematics = next(iter(parts.values())).kinematics
-        self.V = fem.functionspace(domain, ("Lagrange", degree, (domain.geometry.dim,)))
-        self.u = fem.Function(self.V, name="displacement")
+        first = next(iter(parts.values()))
+        self.kinematics = first.kinematics
+        if formulation not in FORMULATIONS:
+            raise SetupError(f"formulation = {formulation!r} must be one of {list(FORMULATIONS)}.")
+        self.formulation: Formulation = FORMULATIONS[formulation](domain, first, degree)
+        self.u = self.formulation.u
+        self.V = self.u.function_space
         cell = domain.topology.cell_name()
         quadrature = default_quadrature_degree(cell, degree) if quadrature_degree is None else quadrature_degree
         self.fields = QuadratureFields(domain, self.kinematics, quadrature)
@@ -135,20 +143,21 @@ class MechanicsProblem:
         self.regions = {
             str(tag): Region(
                 material,
-                self.u,
+                self.formulation.unknown,
                 cells=None if whole else self.body.cells(tag),
                 degree=quadrature,
                 fields=self.fields,
+                expression=self.formulation.strain,
                 name=str(tag),
             )
             for tag, material in parts.items()
         }
         self._require_cover()
-        self.supports = Supports(self.V, self.body, supports)
-        require_supports(self.V, self.kinematics, self.supports.bcs)
+        self.supports = Supports(self.formulation.space, self.body, supports)
+        require_supports(self.V, self.kinematics, self.supports.bcs, self.formulation.displacement_dofs())
         self.loads = Loads(self.V, self.body, self.kinematics, loads)
         self.time = 0.0
-        self._committed_u = np.zeros_like(self.u.x.array)
+        self._committed = self.formulation.unknown.x.array.copy()
         self._newton = self._make_newton(solver, petsc_options or {}, rtol, atol)
         self._dt = 0.0
 
@@ -176,6 +185,7 @@ class MechanicsProblem:
         self._dt = dt
         self._set_time(t)
         outcome = self._newton.solve()
+        self.formulation.extract()
         verdict = outcome.verdict
         detail = self._describe_failure() if verdict.failed else ""
         return StepReport(
@@ -198,21 +208,23 @@ class MechanicsProblem:
         """Make the last increment history: displacement, state, stress and tangent; ``time`` moves on."""
         if not report.converged:
             raise ValueError(f"The step to t = {report.time:g} did not converge ({report.reason}); reject it.")
-        np.copyto(self._committed_u, self.u.x.array)
+        np.copyto(self._committed, self.formulation.unknown.x.array)
         for region in self.regions.values():
             region.commit()
         self.time = report.time
 
     def reject(self) -> None:
         """Forget the last increment: displacement, stress, tangent, loads are again those of the committed state."""
-        np.copyto(self.u.x.array, self._committed_u)
+        np.copyto(self.formulation.unknown.x.array, self._committed)
+        self.formulation.extract()
         for region in self.regions.values():
             region.rollback()
         self._set_time(self.time)
 
     def restore(self) -> None:
         """Take ``u``, ``time`` and the committed values of the regions, set from outside, as the committed state."""
-        np.copyto(self._committed_u, self.u.x.array)
+        self.formulation.insert()
+        np.copyto(self._committed, self.formulation.unknown.x.array)
         self.reject()
 
     def reaction(self, where: Where) -> Array:
@@ -220,12 +232,11 @@ class MechanicsProblem:
 
         The sum of the nodal forces of the last evaluation over the nodes of the place.
         """
-        owned = self.V.dofmap.index_map.size_local * self.V.dofmap.index_map_bs
         total = np.zeros(self.body.mesh.geometry.dim)
         values = self._newton.forces.array_r
         for axis in range(len(total)):
-            dofs = np.unique(locate_dofs(self.V.sub(axis), self.body, where))
-            total[axis] = values[dofs[dofs < owned]].sum()
+            dofs = np.unique(locate_dofs(self.formulation.space(axis), self.body, where))
+            total[axis] = values[dofs[dofs < len(values)]].sum()
         return np.array([self.comm.allreduce(part) for part in total])
 
     def cell_means(self, region: Region, values: Array) -> Array:
@@ -234,20 +245,27 @@ class MechanicsProblem:
         return np.einsum("q,cqn->cn", weights, values.reshape(len(region.cells), len(weights), -1))
 
     def _make_newton(self, solver: str, options: Mapping[str, Any], rtol: float, atol: float) -> Newton:
-        v, du = ufl.TestFunction(self.V), ufl.TrialFunction(self.V)
+        unknown = self.formulation.unknown
+        W = unknown.function_space
+        v, dw = ufl.TestFunction(W), ufl.TrialFunction(W)
         region = next(iter(self.regions.values()))
         factor = weight(self.kinematics, self.body.mesh)
         dx = ufl.Measure("dx", domain=self.body.mesh, metadata=self.fields.metadata)
         F = ufl.inner(self.fields.stress, region.virtual_strain(v)) * factor * dx
-        external = self.loads.work(self.u, v)
+        constraint = self.formulation.constraint(v, factor, dx)
+        F = F if constraint is None else F + constraint
+        external = self.loads.work(self.formulation.motion, self.formulation.part(v))
         F = F if external is None else F - external
+        pure = unknown is self.u
+        if not pure and solver == "iterative":
+            raise SetupError("The mixed formulation has a saddle point; use solver='direct'.")
         symmetric = all(r.material.symmetric for r in self.regions.values()) and not self.loads.follows
-        linear = linear_options(self.unknowns, self.body.dim, symmetric, solver, options)
+        linear = linear_options(self.unknowns, self.body.dim, symmetric, solver if pure else "direct", options)
         multigrid = linear.get("pc_type") in ("gamg", "hypre", "ml", "hmg")
         return Newton(
             F=F,
-            J=region.derivative(F, self.u, du),
-            u=self.u,
+            J=region.derivative(F, unknown, dw),
+            u=unknown,
             bcs=self.supports.bcs,
             evaluate=self._evaluate,
             options=linear,

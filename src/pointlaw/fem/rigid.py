@@ -67,12 +67,19 @@ def near_nullspace(V: fem.FunctionSpace, kinematics: Kinematics) -> PETSc.NullSp
     return PETSc.NullSpace().create(vectors=vectors, comm=V.mesh.comm)
 
 
-def require_supports(V: fem.FunctionSpace, kinematics: Kinematics, bcs: Sequence[fem.DirichletBC]) -> None:
-    """Raise ``SetupError`` on all ranks if a rigid motion of the whole body satisfies all supports."""
+def require_supports(
+    V: fem.FunctionSpace, kinematics: Kinematics, bcs: Sequence[fem.DirichletBC], parents: np.ndarray | None = None
+) -> None:
+    """Raise ``SetupError`` on all ranks if a rigid motion of the whole body satisfies all supports.
+
+    ``parents`` are the dofs that the conditions use for the local dofs of ``V``, if these are others.
+    """
     motions, names = rigid_motions(V, kinematics)
     owned = V.dofmap.index_map.size_local * V.dofmap.index_map_bs
     fixed = [dofs[: bc.dof_indices()[1]] for bc in bcs for dofs in [bc.dof_indices()[0]]]
     dofs = np.unique(np.concatenate(fixed)) if fixed else np.empty(0, dtype=np.int32)
+    if parents is not None:
+        dofs = np.flatnonzero(np.isin(parents, dofs))
     dofs = dofs[dofs < owned]
     gram = motions[:, dofs] @ motions[:, dofs].T
     total = np.empty_like(gram)
