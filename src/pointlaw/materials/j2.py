@@ -22,6 +22,7 @@ from pointlaw.tensors import DEVIATORIC, SMALL_STRAIN_3D, Array
 
 ON_SURFACE = 1e-12  # a trial stress outside by less than this share of the yield stress is still elastic
 HOPELESS = 1e9  # a trial stress this many times the yield stress leaves more round-off than stress
+TINY = float(np.finfo(float).tiny)
 ROOT32 = math.sqrt(1.5)
 _FAILED, _FINE = np.int8(PointStatus.FAILED), np.int8(PointStatus.FINE)
 
@@ -219,7 +220,7 @@ class J2(BlockedMaterial):
             memory = 1.0 / (1.0 + recall * dp)
             product = gram[0][:, rows] - (gram[1:][:, :, rows] * memory[:, None]).sum(axis=0)
             square = product[0] - (memory * product[1:]).sum(axis=0)
-            size = np.sqrt(np.maximum(square, np.finfo(float).tiny))
+            size = np.sqrt(np.maximum(square, TINY))
             total = p[rows] + dp
             value = size - stiff * dp - (modulus * memory).sum(axis=0) * dp - self.radius(total)
             turning = (recall * memory**2 * product[1:]).sum(axis=0) / size
@@ -228,9 +229,9 @@ class J2(BlockedMaterial):
         # Without backstress the left side exceeds this bound nowhere, so the root lies below its zero.
         reach = sum(np.sqrt(gram[k, k]) for k in range(len(vectors)))
         upper = reach / (3.0 * self.G + self._lowest_slope)
-        start = excess / (stiff + float(modulus.sum()) + self._slope(p))
-        dp, converged = decreasing_root(residual, start, upper, tolerance=1e-13 * reach)
-        return dp, -residual(dp, slice(None))[1], ~converged
+        start = excess / -residual(np.zeros_like(excess), slice(None))[1]
+        dp, slope, converged = decreasing_root(residual, start, upper, tolerance=1e-13 * reach)
+        return dp, -slope, ~converged
 
 
 def _backstress(term: int) -> slice:

@@ -16,7 +16,7 @@ Residual = Callable[[Array, NDArray[np.intp] | slice], tuple[Array, Array]]
 
 def decreasing_root(
     residual: Residual, start: Array, upper: Array, *, tolerance: Array, iterations: int = 100
-) -> tuple[Array, NDArray[np.bool_]]:
+) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Find the zero of ``residual`` in ``[0, upper]`` for every row.
 
     Parameters
@@ -35,26 +35,29 @@ def decreasing_root(
 
     Returns
     -------
-    root, converged : [p]
-        The zeros and which rows reached the tolerance.
+    root, slope, converged : [p]
+        The zeros, the derivative there, and which rows reached the tolerance.
     """
     x = np.where((start > 0.0) & (start < upper), start, 0.5 * upper)
-    low, high = np.zeros_like(x), upper.copy()
+    low, high, slopes = np.zeros_like(x), upper.copy(), np.empty_like(x)
     converged = np.zeros(len(x), dtype=bool)
     rows: NDArray[np.intp] | slice = slice(None)
     for _ in range(iterations):
         here = x[rows]
         value, slope = residual(here, rows)
         above = value > 0.0
-        low[rows] = np.where(above, here, low[rows])
-        high[rows] = np.where(above, high[rows], here)
+        low[rows] = bottom = np.where(above, here, low[rows])
+        high[rows] = top = np.where(above, high[rows], here)
         newton = here - value / slope
         done = np.abs(value) <= tolerance[rows]
-        inside = (newton > low[rows]) & (newton < high[rows])
+        inside = (newton > bottom) & (newton < top)
         # On convergence a step out of the bracket is round-off: keep the value that met the tolerance.
-        x[rows] = np.where(inside, newton, np.where(done, here, 0.5 * (low[rows] + high[rows])))
+        x[rows] = np.where(inside, newton, np.where(done, here, 0.5 * (bottom + top)))
+        slopes[rows] = slope
+        if not done.any():
+            continue
         converged[rows] = done
         if done.all():
             break
         rows = np.flatnonzero(~converged)
-    return x, converged
+    return x, slopes, converged
