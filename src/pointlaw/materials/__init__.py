@@ -26,6 +26,8 @@ from pointlaw.materials.rotated import Rotated
 from pointlaw.materials.substepped import Substepped
 from pointlaw.materials.taylor import TaylorPolycrystal
 from pointlaw.materials.transversely_isotropic import TransverselyIsotropic
+from pointlaw.materials.umat import UMAT
+from pointlaw.materials.umat_library import UMATCrash
 
 # Copper single crystal (MPa, s): Kalidindi, Bronkhorst & Anand 1992, doi 10.1016/0022-5096(92)80003-9, with n = 20.
 COPPER = {
@@ -72,6 +74,7 @@ MATERIALS: dict[str, Callable[[], Material]] = {
 __all__ = [
     "J2",
     "MATERIALS",
+    "UMAT",
     "Axisymmetric",
     "CrystalPlasticity",
     "DruckerPrager",
@@ -97,6 +100,7 @@ __all__ = [
     "Substepped",
     "TaylorPolycrystal",
     "TransverselyIsotropic",
+    "UMATCrash",
     "Uniaxial",
     "WithFields",
     "bunge_rotation",
