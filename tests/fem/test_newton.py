@@ -36,7 +36,7 @@ def test_further_trials_of_a_line_search_ask_for_the_stress_alone():
     report = problem.solve(1.0, 1.0)
     assert report.converged
     without = spy.calls - spy.with_tangent
-    assert without >= report.iterations / 4  # the line search did have to work
+    assert without >= 2  # full steps diverge here, so the line search did have to work
     # The full steps of the first attempt keep their tangents; the search asks for one a Jacobian.
     assert spy.with_tangent <= report.iterations + 3
 

@@ -28,10 +28,11 @@ def own_problem(body, law, prefix):
     F = ufl.inner(region.stress, region.virtual_strain(v)) * region.dx
     J = region.derivative(F, u, du)
     pull = fem.Constant(body.mesh, 0.0)
+    still = fem.Constant(body.mesh, 0.0)
     bcs = [
         fem.dirichletbc(value, fem.locate_dofs_topological(V.sub(axis), 1, body.facets(side)), V.sub(axis))
-        for value, axis, side in ((fem.Constant(body.mesh, 0.0), 0, "left"), (fem.Constant(body.mesh, 0.0), 1, "bottom"), (pull, 0, "right"))
-    ]  # fmt: skip
+        for value, axis, side in ((still, 0, "left"), (still, 1, "bottom"), (pull, 0, "right"))
+    ]
     options = {"ksp_type": "preonly", "pc_type": "lu", "snes_rtol": 1e-10, "snes_atol": 1e-10}
     problem = NonlinearProblem(F, u, J=J, bcs=bcs, petsc_options_prefix=prefix, petsc_options=options)
     _, (assemble, args, kwargs) = problem.solver.getFunction()
@@ -67,7 +68,8 @@ def test_two_regions_in_a_form_of_ones_own_share_their_fields():
     u.interpolate(lambda x: np.stack([0.001 * x[0], 0.0 * x[1]]))
     stiff = PlaneStrain(LinearElastic(E=5000.0, nu=0.3))
     fields = QuadratureFields(body.mesh, ELASTIC_2D.kinematics, 2)
-    regions = [Region(law, u, cells=body.cells(part), fields=fields) for law, part in zip((ELASTIC_2D, stiff), HALVES)]
+    laws = dict(zip(HALVES, (ELASTIC_2D, stiff), strict=True))
+    regions = [Region(law, u, cells=body.cells(part), fields=fields) for part, law in laws.items()]
     for region in regions:
         region.evaluate(1.0)
     F = sum(ufl.inner(region.stress, region.virtual_strain(v)) * region.dx for region in regions)
@@ -140,7 +142,8 @@ def test_two_materials_in_series_carry_the_same_force_and_share_the_stretch():
 
 
 def test_materials_may_be_given_by_tag_number_or_name():
-    by_name = MechanicsProblem(square(2, parts=HALVES), {"left half": ELASTIC_2D, "right half": PLASTIC_2D}, supports=[*HOLD, PULL])  # fmt: skip
+    named = {"left half": ELASTIC_2D, "right half": PLASTIC_2D}
+    by_name = MechanicsProblem(square(2, parts=HALVES), named, supports=[*HOLD, PULL])
     by_number = MechanicsProblem(square(2, parts=HALVES), {1: ELASTIC_2D, 2: PLASTIC_2D}, supports=[*HOLD, PULL])
     for problem in (by_name, by_number):
         march(problem, [1.0])
@@ -159,7 +162,8 @@ def test_the_same_material_in_two_regions_is_one_region():
 
 def test_a_failure_names_the_region_and_the_law_and_the_place():
     spy = Spy(PLASTIC_2D, fail=lambda strain, call: np.arange(len(strain)) == 3)
-    problem = MechanicsProblem(square(2, parts=HALVES), {"left half": PLASTIC_2D, "right half": spy}, supports=[*HOLD, PULL])  # fmt: skip
+    laws = {"left half": PLASTIC_2D, "right half": spy}
+    problem = MechanicsProblem(square(2, parts=HALVES), laws, supports=[*HOLD, PULL])
     report = problem.solve(1.0, 1.0)
     assert report.reason == "MATERIAL_FAILED"
     assert report.failed_points == 1
@@ -185,9 +189,7 @@ def test_points_out_of_range_are_counted_and_do_not_stop_the_run():
 
 
 def test_a_three_dimensional_law_on_a_plane_mesh_says_what_to_wrap():
-    with pytest.raises(
-        SetupError, match=r"small_strain_3d .*does not fit a mesh of dimension 2: wrap it \(PlaneStrain"
-    ):
+    with pytest.raises(SetupError, match=r"small_strain_3d .*does not fit .* dimension 2: wrap it \(PlaneStrain"):
         MechanicsProblem(square(1), ELASTIC_3D, supports=HOLD)
 
 

@@ -173,6 +173,11 @@ class Newton:
             verdict=self._verdict,
         )
 
+    def refresh_forces(self) -> None:
+        """Assemble the nodal forces of the stress that is in the coefficients now; collective."""
+        self._evaluations = 0
+        self._assemble_forces()
+
     def _begin(self) -> None:
         self._norms: list[float] = []
         self._evaluations = 0

@@ -88,7 +88,7 @@ class ForceTable(Observer):
             with self._path().open("w", newline="") as file:
                 csv.writer(file).writerow(["time", *(f"force_{a}" for a in axes), *(f"displacement_{a}" for a in axes)])
         if not self.time:
-            self._record(problem, np.zeros(dim))
+            self._record(problem, problem.reaction(self.where))
 
     def accepted(self, problem: MechanicsProblem, report: StepReport) -> None:
         """Add a row."""

@@ -214,12 +214,13 @@ class MechanicsProblem:
         self.time = report.time
 
     def reject(self) -> None:
-        """Forget the last increment: displacement, stress, tangent, loads are again those of the committed state."""
+        """Forget the last increment: displacement, stress, tangent, loads and forces are those of the committed state."""
         np.copyto(self.formulation.unknown.x.array, self._committed)
         self.formulation.extract()
         for region in self.regions.values():
             region.rollback()
         self._set_time(self.time)
+        self._newton.refresh_forces()
 
     def restore(self) -> None:
         """Take ``u``, ``time`` and the committed values of the regions, set from outside, as the committed state."""

@@ -1,0 +1,221 @@
+"""A run that was stopped goes on as if it had not been, and a damaged checkpoint is never believed."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from fem_bodies import ELASTIC_2D, PLASTIC_2D, Spy, square
+
+from pointlaw.errors import InputError, NotConverged
+from pointlaw.fem import (
+    Checkpoint,
+    Displacement,
+    MechanicsProblem,
+    StepController,
+    load_checkpoint,
+    march,
+    save_checkpoint,
+)
+
+pytestmark = pytest.mark.fem
+
+HALVES = {"left half": lambda x: x[0] <= 0.5 + 1e-9, "right half": lambda x: x[0] >= 0.5 - 1e-9}
+
+
+def build(law=PLASTIC_2D, *, n=2, cell="quadrilateral", parts=None, degree=1):
+    supports = [
+        Displacement("left", x=0.0),
+        Displacement("bottom", y=0.0),
+        Displacement("right", x=lambda t: 0.01 * t if t < 0.75 else 0.01 * (1.5 - t)),
+    ]
+    return MechanicsProblem(square(n, cell, parts=parts), law, supports=supports, degree=degree)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A checkpoint of the standard problem at t = 0.5."""
+    problem = build()
+    march(problem, [0.5], observers=[Checkpoint(tmp_path / "run")])
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"parts": HALVES, "law": {"left half": ELASTIC_2D, "right half": PLASTIC_2D}},
+        {"cell": "triangle", "degree": 2},
+    ],
+    ids=["one region", "two regions", "degree 2"],
+)
+def test_a_restart_goes_on_exactly_as_the_run_would_have(tmp_path, options):
+    whole, first, second = (build(**options) for _ in range(3))
+    march(whole, [0.25, 0.5, 1.0])
+    march(first, [0.25, 0.5])
+    save_checkpoint(tmp_path, first)
+    load_checkpoint(tmp_path, second)
+    assert second.time == 0.5
+    np.testing.assert_array_equal(second.u.x.array, first.u.x.array)
+    for one, other in zip(first.regions.values(), second.regions.values(), strict=True):
+        np.testing.assert_array_equal(one.history.committed, other.history.committed)
+        assert one.history.updates == other.history.updates == 2
+        for a, b in zip(one.committed, other.committed, strict=True):
+            np.testing.assert_array_equal(a, b)
+    march(second, [1.0])
+    np.testing.assert_allclose(second.u.x.array, whole.u.x.array, atol=1e-14)
+    np.testing.assert_allclose(second.fields.stress.x.array, whole.fields.stress.x.array, atol=1e-10)
+
+
+def test_the_reaction_is_known_right_after_a_restart(folder):
+    problem, twin = build(), build()
+    march(twin, [0.5])
+    load_checkpoint(folder, problem)
+    np.testing.assert_allclose(problem.reaction("right"), twin.reaction("right"), rtol=1e-12, atol=1e-12)
+
+
+def test_every_nth_step_and_always_the_last_one_is_written(tmp_path):
+    times = []
+
+    class Timed(Checkpoint):
+        def _write(self, problem):
+            times.append(problem.time)
+            super()._write(problem)
+
+    march(build(), [0.1, 0.2, 0.3, 0.4, 0.5], observers=[Timed(tmp_path, every=2)])
+    assert times == [0.2, 0.4, 0.5]
+
+
+def test_a_failed_run_leaves_its_last_converged_state(tmp_path):
+    spy = Spy(PLASTIC_2D)
+    spy.fail = lambda strain, call: np.abs(strain).max() > 0.006
+    with pytest.raises(NotConverged) as caught:
+        march(build(spy), [0.25, 0.5, 0.7], StepController(max_cuts=2), observers=[Checkpoint(tmp_path, every=100)])
+    restarted = build()
+    load_checkpoint(tmp_path, restarted)
+    assert restarted.time == caught.value.solution.times[-1] >= 0.5
+
+
+def test_nodes_are_found_again_though_rounding_moved_them():
+    from pointlaw.fem.checkpoint import _matches
+
+    x = np.random.default_rng(0).integers(0, 2**31, (1000, 3)) / 2.0**31  # all on the edges of one of the two grids
+    shaken = x + np.random.default_rng(1).choice([-1e-16, 0.0, 1e-16], x.shape)
+    order = np.random.default_rng(2).permutation(len(x))
+    edges = np.all(x * 2**30 % 1 == 0, axis=1) | np.all(x * 2**30 % 1 == 0.5, axis=1)  # the rest lies on both grids
+    here, there = _matches(x[edges], shaken[order])
+    assert len(here) == edges.sum() > 50
+    np.testing.assert_allclose(x[edges][here], shaken[order][there], atol=1e-15)
+
+
+def test_only_the_newest_checkpoint_stays(tmp_path):
+    march(build(), [0.25, 0.5, 1.0], observers=[Checkpoint(tmp_path)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.json", "t1.rank0.h5"]
+
+
+def test_the_file_can_be_read_without_pointlaw(folder):
+    manifest = json.loads((folder / "latest.json").read_text())
+    assert manifest["time"] == 0.5
+    with h5py.File(folder / f"{manifest['name']}.rank0.h5") as file:
+        assert file["u"].shape == (9, 2)
+        assert file["regions/body/stress"].shape == (4, 4, 3)
+        assert json.loads(file["regions/body"].attrs["layout"]) == PLASTIC_2D.state_layout.sizes
+
+
+# What must not be believed ------------------------------------------------------------------------------------------
+
+
+def unchanged(problem):
+    return problem.time == 0.0 and not problem.u.x.array.any() and not problem.regions["body"].history.updates
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    problem = build()
+    with pytest.raises(InputError, match="holds no complete checkpoint"):
+        load_checkpoint(tmp_path / "nothing", problem)
+    assert unchanged(problem)
+
+
+def test_another_mesh_is_refused(folder):
+    for other in (build(n=1), build(n=4), build(cell="triangle")):
+        with pytest.raises(InputError, match=r"was written for a mesh of \{'cells': 4, .*; this problem has \{'cells'"):
+            load_checkpoint(folder, other)
+
+
+def test_a_mesh_of_the_same_size_in_another_place_is_refused(folder):
+    other = build()
+    other.body.mesh.geometry.x[:, 0] **= 2
+    with pytest.raises(InputError, match="does not cover this mesh"):
+        load_checkpoint(folder, other)
+
+
+def test_another_law_is_refused_with_both_states(folder):
+    with pytest.raises(InputError, match=r"the law of region 'body' had the state .*plastic_strain"):
+        load_checkpoint(folder, build(ELASTIC_2D))
+
+
+def test_other_regions_are_refused(folder):
+    with pytest.raises(InputError, match=r"with the regions \['body'\]"):
+        load_checkpoint(folder, build(dict.fromkeys(HALVES, PLASTIC_2D), parts=HALVES))
+
+
+def test_another_degree_is_refused(folder):
+    with pytest.raises(InputError, match=r"'points a cell': 4.*'points a cell': 9"):
+        load_checkpoint(folder, build(degree=2))
+
+
+def test_a_half_written_shard_is_refused_and_changes_nothing(folder):
+    shard = next(folder.glob("*.h5"))
+    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    problem = build()
+    with pytest.raises(InputError, match="holds no complete checkpoint"):
+        load_checkpoint(folder, problem)
+    assert unchanged(problem)
+
+
+def test_a_refused_checkpoint_changes_nothing_even_if_it_was_half_read(folder):
+    with h5py.File(next(folder.glob("*.h5")), "r+") as file:
+        del file["regions/body/tangent"]
+    problem = build()
+    with pytest.raises(InputError, match="holds no complete checkpoint"):
+        load_checkpoint(folder, problem)
+    assert unchanged(problem)
+    march(problem, [0.5])  # and it is as good as new
+    twin = build()
+    march(twin, [0.5])
+    np.testing.assert_array_equal(problem.u.x.array, twin.u.x.array)
+
+
+def test_a_missing_shard_is_refused(folder):
+    next(folder.glob("*.h5")).unlink()
+    with pytest.raises(InputError, match="holds no complete checkpoint"):
+        load_checkpoint(folder, build())
+
+
+def test_a_broken_manifest_is_refused(folder):
+    for text in ('{"time": 0.5, "ra', "{}"):
+        (folder / "latest.json").write_text(text)
+        with pytest.raises(InputError, match="holds no complete checkpoint"):
+            load_checkpoint(folder, build())
+
+
+def test_a_write_that_is_interrupted_leaves_the_older_checkpoint(folder, monkeypatch):
+    problem = build()
+    march(problem, [0.5, 1.0])
+
+    def full(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(h5py, "File", full)
+    with pytest.raises(OSError, match="cannot be written: No space left on device"):
+        save_checkpoint(folder, problem)
+    monkeypatch.undo()
+    older = build()
+    load_checkpoint(folder, older)
+    assert older.time == 0.5
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_with_its_name(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        save_checkpoint(tmp_path / "file" / "run", build())
