@@ -168,7 +168,7 @@ class GeneralEngine:
                 f"{element.body.source} can move without strain under {element.constraint!r} ({zero} zero pivots): "
                 "its solid hangs together in points or hinges only, or does not reach opposite faces."
             )
-        unit = np.linalg.norm(self.stiffness.K.matMult(self.stiffness._D).getDenseArray(), axis=0).max()
+        unit = np.linalg.norm(self.stiffness.unit_forces(), axis=0).max()
         return float(unit) * (1e-14 if self.kinematics.finite else 1e-16)
 
 

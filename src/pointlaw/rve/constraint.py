@@ -115,10 +115,7 @@ class Mixed(Constraint):
 def linear_displacement(x: Array, kinematics: Kinematics) -> Array:
     """Return the displacements ``[n·d, m]`` of places ``x[n, d]`` under unit macroscopic strains."""
     n, d = x.shape
-    if kinematics.finite:
-        units = np.eye(d * d).reshape(d * d, d, d)
-    else:
-        units = from_mandel(np.eye(kinematics.size))
+    units = np.eye(d * d).reshape(d * d, d, d) if kinematics.finite else from_mandel(np.eye(kinematics.size))
     moved = np.einsum("kij,nj->nik", units, x)
     return np.ascontiguousarray(moved.reshape(n * d, kinematics.size))
 
@@ -150,9 +147,7 @@ def _fluctuations(nodes: Nodes, kinds: Sequence[str]) -> sparse.csr_array:
     return sparse.csr_array(follow @ _null_space(np.array(conditions).reshape(-1, len(free))))
 
 
-def _followers(
-    nodes: Nodes, kinds: Sequence[str], fixed: np.ndarray
-) -> tuple[sparse.csr_array, np.ndarray]:
+def _followers(nodes: Nodes, kinds: Sequence[str], fixed: np.ndarray) -> tuple[sparse.csr_array, np.ndarray]:
     """Return all nodes by those that neither are fixed nor follow another one ``[n, free]``, and these nodes."""
     count = len(nodes.x)
     step = sparse.lil_array((count, count))

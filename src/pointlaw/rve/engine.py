@@ -1,8 +1,8 @@
 """The contract between a volume element and whoever solves it.
 
-A :class:`~pointlaw.rve.material.RVEMaterial` hands its rows to an engine: the general one (any mesh, law and constraint,
-one row after the other) or a fast one for what it covers. All engines share one layout of the state, so that a state
-of one is a state of the other, and one definition of the answer: a single implicit step from the state given.
+A :class:`~pointlaw.rve.material.RVEMaterial` hands its rows to an engine: the general one (any mesh, law and
+constraint, one row after the other) or a fast one for what it covers. All engines share one layout of the state, so
+that a state of one is a state of the other, and one definition of the answer: a single implicit step from the state.
 """
 
 from collections.abc import Mapping

@@ -6,6 +6,7 @@ difference to the answer.
 
 from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI before DOLFINx
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,9 +80,8 @@ class RVEMaterial(Material):
             degree=degree,
             quadrature_degree=quadrature_degree,
         )
-        self.engine = _engine(
-            self.element, engine, {"tolerance": tolerance, "iterations": iterations, "max_cuts": max_cuts}
-        )
+        self._options: dict[str, Any] = {"tolerance": tolerance, "iterations": iterations, "max_cuts": max_cuts}
+        self.engine = _engine(self.element, engine, self._options)
         self.kinematics = self.engine.kinematics
         self.state_layout = self.engine.state_layout
         self.symmetric = self.element.symmetric
@@ -89,6 +89,11 @@ class RVEMaterial(Material):
     def initial_state(self, points: int) -> Array:
         """Return the virgin state ``[points, S]``."""
         return self.engine.initial_state(points)
+
+    @functools.cached_property
+    def general(self) -> GeneralEngine:
+        """The general engine of this element, which knows the local fields."""
+        return self.engine if isinstance(self.engine, GeneralEngine) else GeneralEngine(self.element, **self._options)
 
     def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
         """Solve the volume elements, one a row; see :meth:`Material.update` and :meth:`Engine.solve`."""

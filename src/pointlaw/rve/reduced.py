@@ -44,8 +44,7 @@ class ReducedStiffness:
         self._element, self._form = element, form
         self.K = fem_petsc.create_matrix(form)
         self._P = _petsc(element.P)
-        self._D = PETSc.Mat().createDense(element.D.shape, array=np.asfortranarray(element.D), comm=MPI.COMM_SELF)
-        self._D.assemble()
+        self._D = _dense(element.D)
         self._KD: PETSc.Mat | None = None
         self.reduced: PETSc.Mat | None = None
         large = element.body.dim == 3 and element.free > DIRECT_LIMIT_3D
@@ -55,8 +54,6 @@ class ReducedStiffness:
         self.direct = options["pc_type"] == "lu"
         if not self.direct:
             options["ksp_rtol"] = 1e-10
-        elif element.symmetric:
-            options["pc_type"] = "cholesky"
         self.ksp = PETSc.KSP().create(MPI.COMM_SELF)
         prefix = f"pointlaw_cell_{next(_prefixes)}_"
         self.ksp.setOptionsPrefix(prefix)
@@ -75,13 +72,16 @@ class ReducedStiffness:
         fem_petsc.assemble_matrix(self.K, self._form)
         self.K.assemble()
 
+    def unit_forces(self) -> Array:
+        """Return the nodal forces ``[n·d, m]`` under unit macroscopic strains without fluctuation, from ``K``."""
+        return self._apply(self._element.D)
+
     def factorise(self) -> int:
         """Factorise ``PᵀKP`` of the assembled ``K``; return the number of zero pivots (direct solver only)."""
         first = self.reduced is None
         self.reduced = self.K.ptap(self._P, result=self.reduced)
         if first:
             self.reduced.setBlockSize(self._element.body.dim)
-            self.reduced.setOption(PETSc.Mat.Option.SYMMETRIC, self._element.symmetric)
             if not self.direct:
                 self.reduced.setNearNullSpace(_near_nullspace(self._element))
         self.ksp.setOperators(self.reduced)
@@ -97,7 +97,8 @@ class ReducedStiffness:
         """Return ``(PᵀKP)⁻¹ right`` for one vector ``[free]`` with the last factor; NaN if the solver broke down."""
         self._b.array_w[:] = right
         self.ksp.solve(self._b, self._x)
-        if self.ksp.getConvergedReason() < 0:
+        reason: Any = self.ksp.getConvergedReason()
+        if reason < 0:
             return np.full(len(right), np.nan)
         solution: Array = self._x.array_r.copy()
         return solution
@@ -134,22 +135,23 @@ class ReducedStiffness:
         return moduli
 
     def _apply(self, columns: Array) -> Array:
-        dense = PETSc.Mat().createDense(columns.shape, array=np.asfortranarray(columns), comm=MPI.COMM_SELF)
-        dense.assemble()
-        product: Array = self.K.matMult(dense).getDenseArray().copy()
+        product: Array = self.K.matMult(_dense(columns)).getDenseArray().copy()
         return product
 
     def _columns(self, right: Array) -> Array:
         if not self.direct:
             return np.stack([self.solve(column) for column in right.T], axis=1)
-        shape = right.shape
-        B = PETSc.Mat().createDense(shape, array=np.asfortranarray(right), comm=MPI.COMM_SELF)
-        X = PETSc.Mat().createDense(shape, comm=MPI.COMM_SELF)
-        B.assemble()
-        X.setUp()
-        self.ksp.matSolve(B, X)
+        X = _dense(np.zeros_like(right))
+        self.ksp.matSolve(_dense(right), X)
         solution: Array = X.getDenseArray().copy()
         return solution
+
+
+def _dense(columns: Array) -> PETSc.Mat:
+    array: Any = np.array(columns, order="F")
+    matrix = PETSc.Mat().createDense(columns.shape, array=array, comm=MPI.COMM_SELF)
+    matrix.assemble()
+    return matrix
 
 
 def _petsc(matrix: sparse.csr_array) -> PETSc.Mat:

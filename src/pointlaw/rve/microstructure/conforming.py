@@ -1,0 +1,151 @@
+"""Periodic meshes that follow the inclusions, by gmsh (an extra): triangles in 2D, tetrahedra in 3D."""
+
+from pointlaw.fem.mpi import MPI  # isort: skip
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pointlaw.errors import EnvironmentProblem, InputError, MeshError
+from pointlaw.fem.tagged_mesh import TaggedMesh
+from pointlaw.rve.microstructure.inclusions import images
+from pointlaw.tensors import Array
+
+if TYPE_CHECKING:
+    from pointlaw.rve.microstructure.fibres import Fibres
+    from pointlaw.rve.microstructure.inclusions import Inclusions
+
+Entity = tuple[int, int]
+
+
+def mesh_inclusions(inclusions: "Inclusions", element_size: float, *, voids: bool, comm: Any) -> TaggedMesh:
+    """Return the mesh of ellipsoidal inclusions; see :meth:`Inclusions.conforming_mesh`."""
+
+    def shapes(occ: Any) -> list[Entity]:
+        dim, made = inclusions.dim, []
+        for centre, radii, axes in zip(inclusions.centres, inclusions.radii, inclusions.axes, strict=True):
+            for place in _visible(centre, radii.max(), inclusions.size):
+                tag = occ.addDisk(0, 0, 0, 1, 1) if dim == 2 else occ.addSphere(0, 0, 0, 1)
+                matrix = np.eye(4)
+                matrix[:dim, :dim] = axes * radii
+                matrix[:dim, 3] = place
+                occ.affineTransform([(dim, tag)], matrix.ravel().tolist())
+                made.append((dim, tag))
+        return made
+
+    return _mesh(inclusions.size, shapes, element_size, inclusions.names, voids=voids, comm=comm)
+
+
+def mesh_fibres(fibres: "Fibres", element_size: float, *, comm: Any) -> TaggedMesh:
+    """Return the mesh of unidirectional fibres; see :meth:`Fibres.conforming_mesh`."""
+    section = fibres.section
+
+    def shapes(occ: Any) -> list[Entity]:
+        made = []
+        for centre, radii, axes in zip(section.centres, section.radii, section.axes, strict=True):
+            for place in _visible(centre, radii.max(), section.size):
+                tag = occ.addCylinder(0, 0, 0, 0, 0, fibres.size[2], 1)
+                matrix = np.eye(4)
+                matrix[:2, :2] = axes * radii
+                matrix[:2, 3] = place
+                occ.affineTransform([(3, tag)], matrix.ravel().tolist())
+                made.append((3, tag))
+        return made
+
+    return _mesh(fibres.size, shapes, element_size, fibres.names, voids=False, comm=comm)
+
+
+def _visible(centre: Array, reach: float, size: Array) -> list[Array]:
+    """Return the periodic images of a centre whose shape may reach into the box."""
+    places = centre + images(size)
+    return [p for p in places if (p > -reach).all() and (p < size + reach).all()]
+
+
+def _mesh(
+    size: Array,
+    shapes: Callable[[Any], list[Entity]],
+    element_size: float,
+    names: Mapping[str, int],
+    *,
+    voids: bool,
+    comm: Any,
+) -> TaggedMesh:
+    if not element_size > 0.0:
+        raise InputError(f"element_size = {element_size} must be positive.")
+    comm = MPI.COMM_SELF if comm is None else comm
+    dim = len(size)
+    with _session() as gmsh:
+        occ = gmsh.model.occ
+        whole = (dim, occ.addRectangle(0, 0, 0, *size) if dim == 2 else occ.addBox(0, 0, 0, *size))
+        tools = shapes(occ)
+        _, parts = occ.fragment([whole], tools)
+        inside, covered = set(parts[0]), {part for group in parts[1:] for part in group}
+        occ.remove(sorted(covered - inside), recursive=True)
+        occ.synchronize()
+        groups = {"matrix": sorted(inside - covered), "inclusion": sorted(inside & covered)}
+        for (name, tag), (kind, entities) in zip(names.items(), groups.items(), strict=True):
+            if entities and not (voids and kind == "inclusion"):
+                gmsh.model.addPhysicalGroup(dim, [t for _, t in entities], tag, name)
+        for axis in range(dim):
+            _make_periodic(gmsh, dim, axis, size)
+        for option, value in (("MeshSizeMax", 1.0), ("MeshSizeMin", 0.5)):
+            gmsh.option.setNumber(f"Mesh.{option}", value * element_size)
+        gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 1)
+        try:
+            gmsh.model.mesh.generate(dim)
+        except Exception as error:
+            raise MeshError(f"Gmsh cannot mesh this microstructure: {error}. Leave a gap between inclusions.") from None
+        return _convert(gmsh, dim, comm)
+
+
+def _convert(gmsh: Any, dim: int, comm: Any) -> TaggedMesh:
+    from dolfinx.io.gmsh import model_to_mesh
+
+    data = model_to_mesh(gmsh.model, comm, 0, gdim=dim)
+    named = {name: (int(group.dim), int(group.tag)) for name, group in data.physical_groups.items()}
+    return TaggedMesh(data.mesh, data.cell_tags, None, named, "the conforming mesh")
+
+
+@contextlib.contextmanager
+def _session() -> Iterator[Any]:
+    """Give gmsh with an empty model; one that was open before is left as it was."""
+    try:
+        import gmsh
+    except (ImportError, OSError):
+        raise EnvironmentProblem(
+            "A conforming mesh needs gmsh and its system libraries: pip install 'pointlaw[mesh]', or use a voxel mesh."
+        ) from None
+    own = not gmsh.isInitialized()
+    if own:
+        gmsh.initialize(interruptible=False)
+    gmsh.option.setNumber("General.Terminal", 0)
+    gmsh.model.add("pointlaw_cell")
+    try:
+        yield gmsh
+    finally:
+        gmsh.model.remove()
+        if own:
+            gmsh.finalize()
+
+
+def _make_periodic(gmsh: Any, dim: int, axis: int, size: Array) -> None:
+    """Let every part of the upper face across ``axis`` be meshed like its counterpart on the lower one."""
+    small = 1e-6 * float(size.max())
+    shift = np.eye(4)
+    shift[axis, 3] = size[axis]
+    step = np.zeros(3)
+    step[axis] = size[axis]
+    low, high = np.full(3, -small), np.append(size, np.zeros(3 - dim)) + small
+    high_of_lower, low_of_upper = high.copy(), low.copy()
+    high_of_lower[axis], low_of_upper[axis] = small, size[axis] - small
+    lower = gmsh.model.getEntitiesInBoundingBox(*low, *high_of_lower, dim - 1)
+    for entity in gmsh.model.getEntitiesInBoundingBox(*low_of_upper, *high, dim - 1):
+        target = np.array(gmsh.model.getBoundingBox(*entity)) - np.tile(step, 2)
+        for master in lower:
+            if np.abs(np.array(gmsh.model.getBoundingBox(*master)) - target).max() < 10.0 * small:
+                gmsh.model.mesh.setPeriodic(dim - 1, [entity[1]], [master[1]], shift.ravel().tolist())
+                break
+        else:
+            raise MeshError("The faces of the box are cut differently on both sides; move an inclusion off the corner.")

@@ -1,0 +1,144 @@
+"""Ellipsoidal inclusions in a matrix: discs, ellipses, spheres, ellipsoids, continued periodically across the faces."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pointlaw.errors import InputError
+from pointlaw.fem.tagged_mesh import TaggedMesh
+from pointlaw.rve.microstructure.base import Microstructure, Tags, box
+from pointlaw.tensors import Array
+
+MATRIX, INCLUSION = 1, 2
+_SHARES = np.linspace(0.0, 1.0, 65)[1:-1]
+
+
+class Inclusions(Microstructure):
+    """Ellipsoids (ellipses in 2D) in a matrix; phases ``matrix`` (1) and ``inclusion`` (2).
+
+    Parameters
+    ----------
+    centres : [k, d]
+        Centres in the box, unit of length.
+    radii : float, [k] or [k, d]
+        Radius of each disc or sphere, or the semi-axes of each ellipse or ellipsoid, unit of length.
+    axes : [k, d, d], optional
+        Rotations; column ``i`` is the direction of semi-axis ``i``. In 2D also angles ``[k]`` in degrees.
+    size : float or [d]
+        Lengths of the box, unit of length.
+
+    Raises
+    ------
+    InputError
+        If two inclusions overlap (across the faces too), or one is larger than the box.
+    """
+
+    def __init__(
+        self,
+        centres: ArrayLike,
+        radii: ArrayLike,
+        *,
+        axes: ArrayLike | None = None,
+        size: float | Sequence[float] = 1.0,
+    ):
+        self.centres: Array = np.atleast_2d(np.asarray(centres, dtype=float))
+        count, dim = self.centres.shape
+        if dim not in (2, 3):
+            raise InputError(f"Inclusions: centres have shape {self.centres.shape}; they are [k, 2] or [k, 3].")
+        self.names = {"matrix": MATRIX, "inclusion": INCLUSION}
+        self.size = box(size, dim)
+        given = np.asarray(radii, dtype=float)
+        self.radii: Array = np.broadcast_to(given[:, None] if given.ndim == 1 else given, (count, dim)).copy()
+        if not (np.isfinite(self.centres).all() and np.isfinite(self.radii).all() and (self.radii > 0.0).all()):
+            raise InputError("Inclusions: centres must be finite and radii positive.")
+        self.axes = _rotations(axes, count, dim)
+        self.shapes = shape_matrices(self.radii, self.axes)
+        if (2.0 * self.radii.max(axis=1, initial=0.0) > self.size.min()).any():
+            raise InputError(
+                f"Inclusions: an inclusion of radius {self.radii.max():.4g} is larger than the box of size {self.size}."
+            )
+        for k in range(1, count):
+            gaps = separations(self.centres[k], self.shapes[k], self.centres[:k], self.shapes[:k], self.size)
+            if (gaps < 1.0 - 1e-9).any():
+                other = int(np.argmin(gaps))
+                raise InputError(
+                    f"Inclusions {other} at {np.round(self.centres[other], 4).tolist()} and {k} at "
+                    f"{np.round(self.centres[k], 4).tolist()} overlap (periodic images count); move or shrink one."
+                )
+
+    @property
+    def round(self) -> bool:
+        """Whether all inclusions are discs or spheres."""
+        return bool(np.allclose(self.radii, self.radii[:, :1]))
+
+    @property
+    def fraction(self) -> float:
+        """Volume fraction of the inclusions."""
+        unit = np.pi if self.dim == 2 else 4.0 / 3.0 * np.pi
+        return float(unit * self.radii.prod(axis=1).sum() / self.size.prod())
+
+    def tags_at(self, x: Array) -> Tags:
+        """Return matrix or inclusion for each place."""
+        tags = np.full(len(x), MATRIX, dtype=np.int32)
+        for centre, shape in zip(self.centres, self.shapes, strict=True):
+            inverse = np.linalg.inv(shape)
+            for image in images(self.size):
+                away = x - centre - image
+                tags[np.einsum("ni,ij,nj->n", away, inverse, away) <= 1.0] = INCLUSION
+        return tags
+
+    def conforming_mesh(self, element_size: float, *, voids: bool = False, comm: Any = None) -> TaggedMesh:
+        """Return a mesh of simplices that follows the inclusions and is periodic; needs gmsh.
+
+        ``element_size`` is the edge length of the elements, unit of length; ``voids`` leaves the inclusions empty.
+        """
+        from pointlaw.rve.microstructure.conforming import mesh_inclusions
+
+        return mesh_inclusions(self, element_size, voids=voids, comm=comm)
+
+
+def shape_matrices(radii: Array, axes: Array) -> Array:
+    """Return ``R diag(a²) Rᵀ`` ``[k, d, d]`` of ellipsoids with semi-axes ``radii[k, d]`` along ``axes[k, d, d]``."""
+    return np.einsum("kij,kj,klj->kil", axes, radii**2, axes)
+
+
+def images(size: Array) -> Array:
+    """Return the shifts ``[3^d, d]`` to the box and its neighbours."""
+    return np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=len(size)))) * size
+
+
+def separations(centre: Array, shape: Array, others: Array, shapes: Array, size: Array) -> Array:
+    """Return for each of ``others[k, d]`` how far it is from the first, over all periodic images, ``[k]``.
+
+    The contact function of Perram & Wertheim (1985, doi 10.1016/0021-9991(85)90171-8): 1 where two ellipsoids touch,
+    less where they overlap. Its maximum is taken over samples, so that a close pass may be called an overlap.
+    """
+    away = centre - others[:, None] + images(size)  # [k, images, d]
+    if np.allclose(shape, shape[0, 0] * np.eye(len(centre))) and np.allclose(
+        shapes, shapes[:, :1, :1] * np.eye(len(centre))
+    ):
+        reach = np.sqrt(shape[0, 0]) + np.sqrt(shapes[:, 0, 0])
+        squared: Array = (np.square(away).sum(axis=2) / reach[:, None] ** 2).min(axis=1)
+        return squared
+    nearest = np.full(len(others), np.inf)
+    for k in range(len(others)):
+        mixed = (1.0 - _SHARES)[:, None, None] * shapes[k] + _SHARES[:, None, None] * shape
+        inverse = np.linalg.inv(mixed)
+        contact = (_SHARES * (1.0 - _SHARES))[:, None] * np.einsum("pi,sij,pj->sp", away[k], inverse, away[k])
+        nearest[k] = contact.max(axis=0).min()
+    return nearest
+
+
+def _rotations(axes: ArrayLike | None, count: int, dim: int) -> Array:
+    if axes is None:
+        return np.tile(np.eye(dim), (count, 1, 1))
+    given = np.asarray(axes, dtype=float)
+    if dim == 2 and given.ndim == 1:
+        angle = np.radians(given)
+        return np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1).reshape(-1, 2, 2)
+    if given.shape != (count, dim, dim):
+        raise InputError(f"Inclusions: axes have shape {given.shape}; {count} rotations are [{count}, {dim}, {dim}].")
+    return given
