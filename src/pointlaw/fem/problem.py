@@ -214,7 +214,7 @@ class MechanicsProblem:
         self.time = report.time
 
     def reject(self) -> None:
-        """Forget the last increment: displacement, stress, tangent, loads and forces are those of the committed state."""
+        """Forget the last increment: displacement, stress, tangent, loads and forces return to the committed state."""
         np.copyto(self.formulation.unknown.x.array, self._committed)
         self.formulation.extract()
         for region in self.regions.values():
