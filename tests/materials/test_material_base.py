@@ -134,3 +134,21 @@ def test_a_singular_row_is_nan_and_leaves_the_others_alone():
 def test_wrong_elastic_parameters_get_a_sentence(parameters, sentence):
     with pytest.raises(InputError, match=sentence):
         LinearElastic(**parameters)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("kind", ["definite", "any", "needs exchange", "badly scaled"])
+def test_small_systems_are_solved_like_lapack_does(size, kind):
+    rng = np.random.default_rng(size)
+    matrices = rng.standard_normal((40, size, size))
+    if kind == "definite":
+        matrices = matrices @ matrices.swapaxes(1, 2) + np.eye(size)
+    if kind == "needs exchange" and size > 1:
+        matrices[:, 0, 0] = 0.0
+    if kind == "badly scaled":
+        matrices = (matrices + size * np.eye(size)) * 10.0 ** rng.integers(-9, 9, (40, size, 1))
+    right = rng.standard_normal((40, size, 2))
+    answer = solve_rows(matrices, right)
+    wanted = np.linalg.solve(matrices, right)
+    scale = np.linalg.cond(matrices)[:, None, None] * np.abs(wanted).max(axis=(1, 2), keepdims=True)
+    assert (np.abs(answer - wanted) <= 1e-12 * scale).all()

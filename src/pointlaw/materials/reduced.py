@@ -44,7 +44,6 @@ class Reduced(BlockedMaterial):
     zero-stress components of an arbitrary law in the same way.
     """
 
-    block = 2048  # the 36 entries of the law's tangent are never held for the whole batch
     kept: ClassVar[tuple[int, ...]]
     """Positions in Mandel order, one for each component of the reduced kinematics."""
     free: ClassVar[tuple[int, ...]] = ()

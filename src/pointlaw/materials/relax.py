@@ -57,24 +57,29 @@ def relax(
         The law's answer to it, with tangent; rows that did not get there are ``FAILED``.
     """
     columns = np.asarray(free, dtype=int)
+    here = _as_slice(columns)
     strain = strain.copy()
     part = law.update(strain, state, dt, tangent=True)
     stress, moduli, new_state = part.stress.copy(), tangent_of(part, law).copy(), part.state.copy()
     status, factor = np.full(len(strain), _FAILED), part.dt_factor
-    base, step = strain[:, columns], np.zeros((len(strain), len(columns)))
+    base, step = strain[:, columns].copy(), np.zeros((len(strain), len(columns)))
     lowest, share = np.full(len(strain), np.inf), np.ones(len(strain))
     # Of the first guess, not of the strain as it goes: one that runs away would forgive itself any stress.
-    stiffness = np.abs(moduli[:, columns[:, None], columns]).max(axis=(1, 2), initial=0.0)
+    stiffness = np.abs(moduli[:, here][..., here]).max(axis=(1, 2), initial=0.0)
     limit = tolerance * (stiffness * np.maximum(row_norm(strain), SMALLEST_STRAIN) + row_norm(target))
     reach = RUNAWAY * np.maximum(row_norm(strain), 1.0)
     rows: NDArray[np.intp] = np.arange(len(strain))
     for _ in range(iterations):
-        block = moduli[rows[:, None, None], columns[:, None], columns]
+        block = tangent_of(part, law)[:, here][..., here]
         length = row_norm(strain[rows])
-        miss = stress[rows[:, None], columns] - target[rows]
+        miss = part.stress[:, here] - target[rows]
         size, usable = row_norm(miss), (np.asarray(part.status) != _FAILED) & (length <= reach[rows])
         done = usable & (size <= limit[rows])
-        status[rows] = np.where(done, np.asarray(part.status), _FAILED)
+        if done.any():
+            finished = rows[done]
+            status[finished] = np.asarray(part.status)[done]
+            stress[finished], new_state[finished] = part.stress[done], part.state[done]
+            moduli[finished] = tangent_of(part, law)[done]
         better = usable & ~done & (size < lowest[rows])
         near = rows[better]
         base[near], lowest[near], share[near] = strain[near[:, None], columns], size[better], 1.0
@@ -87,7 +92,6 @@ def relax(
         strain[rows[:, None], columns] = base[rows] + share[rows, None] * step[rows]
         part = law.update(strain[rows], state[rows], dt, tangent=True)
         factor = min(factor, part.dt_factor)
-        stress[rows], moduli[rows], new_state[rows] = part.stress, tangent_of(part, law), part.state
     return strain, Response(stress=stress, tangent=moduli, state=new_state, status=status, dt_factor=factor)
 
 
@@ -96,3 +100,10 @@ def tangent_of(response: Response, law: Material) -> Array:
     if response.tangent is None:
         raise TypeError(f"{type(law).__name__}.update gave no tangent though it was asked for one.")
     return response.tangent
+
+
+def _as_slice(columns: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return neighbouring ``columns`` as a slice, which NumPy reads without a copy."""
+    if len(columns) and np.array_equal(columns, np.arange(columns[0], columns[0] + len(columns))):
+        return slice(int(columns[0]), int(columns[0]) + len(columns))
+    return columns
