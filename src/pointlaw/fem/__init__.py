@@ -6,6 +6,7 @@ Importing it brings in MPI before DOLFINx (see :mod:`pointlaw.fem.mpi`).
 
 from pointlaw.fem.mpi import MPI  # isort: skip - MPI before DOLFINx
 
+from pointlaw.fem.attach import attach
 from pointlaw.fem.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pointlaw.fem.controller import Decision, FixedStep, StepController
 from pointlaw.fem.gather import gather_cells
@@ -40,6 +41,7 @@ __all__ = [
     "TaggedMesh",
     "Traction",
     "Verdict",
+    "attach",
     "gather_cells",
     "load_checkpoint",
     "march",
