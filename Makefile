@@ -40,7 +40,7 @@ clean:           ## remove what the programs made; .venv stays
 # The first interpreter that really runs and is new enough (a pyenv shim may be on PATH and answer for nothing).
 $(VENV)/.installed-%: pyproject.toml
 	@test -x "$(BIN)/python" || { \
-	  for p in python3 python3.12 python3.13 python3.14 "$$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3; do \
+	  for p in python3 python3.12 python3.13 python3.14 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python3; do \
 	    found=$$("$$p" -c 'import sys; sys.version_info < (3, 12) or print(sys.executable)' 2>/dev/null); \
 	    [ -n "$$found" ] && break; done; \
 	  if command -v uv >/dev/null; then uv venv -q --python "$${found:-3.13}" "$(VENV)"; \
