@@ -22,7 +22,8 @@ def strain(kinematics: Kinematics, u: ufl.core.expr.Expr) -> ufl.core.expr.Expr:
 
     Raises ``SetupError`` if the mesh of ``u`` has another dimension than the kinematics.
     """
-    mesh = ufl.domain.extract_unique_domain(u).ufl_cargo()
+    domain = ufl.domain.extract_unique_domain(u)
+    mesh = domain.ufl_cargo()
     if mesh.geometry.dim != kinematics.dim or mesh.topology.dim != kinematics.dim:
         raise SetupError(
             f"A law with kinematics {kinematics} does not fit a mesh of dimension {mesh.geometry.dim}: "
@@ -34,7 +35,7 @@ def strain(kinematics: Kinematics, u: ufl.core.expr.Expr) -> ufl.core.expr.Expr:
         return ufl.as_vector([deformation[i, j] for i in range(kinematics.dim) for j in range(kinematics.dim)])
     e = ufl.sym(gradient)
     if kinematics.name == "axisymmetric":
-        r = ufl.SpatialCoordinate(mesh)[0]
+        r = ufl.SpatialCoordinate(domain)[0]
         return ufl.as_vector([e[0, 0], e[1, 1], u[0] / r, SQRT2 * e[0, 1]])
     if kinematics.dim == 3:
         return ufl.as_vector([e[0, 0], e[1, 1], e[2, 2], SQRT2 * e[1, 2], SQRT2 * e[0, 2], SQRT2 * e[0, 1]])
