@@ -3,7 +3,7 @@
 A law gives its energy ``W(Ī₁, Ī₂, Ī₄ …)`` by first and second derivatives; the core adds the volumetric part and turns
 them into ``P`` and ``∂P/∂F``. With ``C = FᵀF`` and ``J = det F`` the invariants are ``Ī₁ = J^(-2/3) tr C``,
 ``Ī₂ = J^(-4/3) ½(tr²C − tr C²)`` and, for every fibre direction ``a`` (unit vector), ``Ī₄ = J^(-2/3) a·C·a``; the
-volumetric energy is ``U(J) = K/4 (J² − 1 − 2 ln J)`` (Simo & Taylor 1982, doi 10.1016/0045-7949(82)90002-3), convex in
+volumetric energy is ``U(J) = K/4 (J² − 1 − 2 ln J)`` (Simo & Hughes 1998, doi 10.1007/b98904, §9.2), convex in
 J and infinite at both ends. Their gradients vanish at the identity, so every law is stress-free there.
 """
 
