@@ -173,3 +173,20 @@ def test_relaxing_leaves_its_input_and_the_state_of_a_lazy_law_alone():
     assert strain[:, 0] == pytest.approx([1.5, 2.5])
     assert (guess == 1.0).all()
     assert not np.shares_memory(answer.state, state)
+
+
+def test_where_the_full_newton_step_leads_away_it_is_halved():
+    """From far out on the arctangent the full step overshoots to ever larger strains."""
+
+    class Arctangent(Material):
+        kinematics = UNIAXIAL
+
+        def update(self, strain, state, dt, *, tangent=True):
+            moduli = 1.0 / (1.0 + strain[:, :, None] ** 2)
+            return Response(np.arctan(strain), moduli if tangent else None, state.copy())
+
+    strain, answer = relax(
+        Arctangent(), np.array([[0.5], [3.0], [-20.0]]), np.zeros((3, 0)), 1.0, [0], np.zeros((3, 1))
+    )
+    assert (answer.status == PointStatus.FINE).all()
+    assert np.abs(strain).max() < 1e-10

@@ -123,6 +123,24 @@ def test_a_failing_row_is_cut_and_the_others_are_not():
     assert record.strain[0, -1, 0] == 1.0
 
 
+@pytest.mark.parametrize("stress_controlled", [False, True])
+def test_the_parts_of_a_cut_step_lie_on_the_straight_line(stress_controlled):
+    visited = []
+
+    class Watched(Counter):
+        def update(self, strain, state, dt, *, tangent=True):
+            answer = super().update(strain, state, dt, tangent=tangent)
+            visited.extend(strain[answer.status == PointStatus.FINE, 0])
+            return answer
+
+    target = np.array([[[0.0], [5.0 if stress_controlled else 1.0]]])
+    record = drive(Watched(fails_above=0.3), LoadPath([0.0, 2.0], target, [stress_controlled], UNIAXIAL))
+    assert record.ok
+    assert record.strain[0, -1, 0] == pytest.approx(1.0)
+    # Stress control visits trial strains on its way to each of these.
+    assert {0.0, 0.25, 0.5, 0.75, 1.0} <= set(np.round(visited, 12).tolist())
+
+
 def test_the_fraction_a_law_asks_for_is_used_and_the_others_are_spared():
     record = drive(Counter(asks_above=0.8, factor=0.75), ramps(0.1, 1.0, 0.5))
     assert record.ok
