@@ -158,7 +158,7 @@ class MechanicsProblem:
         self.loads = Loads(self.V, self.body, self.kinematics, loads)
         self.time = 0.0
         self._committed = self.formulation.unknown.x.array.copy()
-        self._newton = self._make_newton(solver, petsc_options or {}, rtol, atol)
+        self.newton = self._make_newton(solver, petsc_options or {}, rtol, atol)
         self._dt = 0.0
 
     @property
@@ -182,12 +182,11 @@ class MechanicsProblem:
         Nothing is committed: follow with :meth:`accept` or :meth:`reject`. A failure is in the report, not raised.
         """
         start = time.perf_counter()
-        self._dt = dt
-        self._set_time(t)
-        outcome = self._newton.solve()
+        self.set_step(t, dt)
+        outcome = self.newton.solve()
         self.formulation.extract()
         verdict = outcome.verdict
-        detail = self._describe_failure() if verdict.failed else ""
+        detail = self.describe_failure() if verdict.failed else ""
         return StepReport(
             time=t,
             dt=dt,
@@ -220,7 +219,7 @@ class MechanicsProblem:
         for region in self.regions.values():
             region.rollback()
         self._set_time(self.time)
-        self._newton.refresh_forces()
+        self.newton.refresh_forces()
 
     def restore(self) -> None:
         """Take ``u``, ``time`` and the committed values of the regions, set from outside, as the committed state."""
@@ -234,7 +233,7 @@ class MechanicsProblem:
         The sum of the nodal forces of the last evaluation over the nodes of the place.
         """
         total = np.zeros(self.body.mesh.geometry.dim)
-        values = self._newton.forces.array_r
+        values = self.newton.forces.array_r
         for axis in range(len(total)):
             dofs = np.unique(locate_dofs(self.formulation.space(axis), self.body, where))
             total[axis] = values[dofs[dofs < len(values)]].sum()
@@ -255,8 +254,12 @@ class MechanicsProblem:
         F = ufl.inner(self.fields.stress, region.virtual_strain(v)) * factor * dx
         constraint = self.formulation.constraint(v, factor, dx)
         F = F if constraint is None else F + constraint
+        J = region.derivative(F, unknown, dw)
         external = self.loads.work(self.formulation.motion, self.formulation.part(v))
-        F = F if external is None else F - external
+        if external is not None:
+            F = F - external
+            if self.loads.follows:  # a load that does not must not enter, or each set of loads would compile its own J
+                J = J - ufl.derivative(external, unknown, dw)
         pure = unknown is self.u
         if not pure and solver == "iterative":
             raise SetupError("The mixed formulation has a saddle point; use solver='direct'.")
@@ -265,7 +268,7 @@ class MechanicsProblem:
         multigrid = linear.get("pc_type") in ("gamg", "hypre", "ml", "hmg")
         return Newton(
             F=F,
-            J=region.derivative(F, unknown, dw),
+            J=J,
             u=unknown,
             bcs=self.supports.bcs,
             evaluate=self._evaluate,
@@ -280,6 +283,16 @@ class MechanicsProblem:
         for region in self.regions.values():
             verdict += region.evaluate_local(self._dt, tangent=tangent)
         return verdict.reduce(self.comm)
+
+    @property
+    def committed_unknowns(self) -> Array:
+        """Committed values of all unknowns of this rank, ghosts included."""
+        return self._committed
+
+    def set_step(self, t: float, dt: float) -> None:
+        """Put loads and prescribed displacements to time ``t`` and the step of the laws to ``dt``."""
+        self._dt = dt
+        self._set_time(t)
 
     def _set_time(self, t: float) -> None:
         self.supports.set_time(t)
@@ -302,7 +315,7 @@ class MechanicsProblem:
                 f"the cell tags are {present}, the materials are given for {list(self.regions)}."
             )
 
-    def _describe_failure(self) -> str:
+    def describe_failure(self) -> str:
         """Return a sentence on the points that failed, the same on all ranks."""
         found = []
         for name, region in self.regions.items():
