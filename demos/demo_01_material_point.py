@@ -68,7 +68,7 @@ tube = drive(steel, LoadPath(np.arange(gamma.shape[1]), target, [1, 1, 1, 1, 1, 
 # %% [markdown]
 # With dX = C dεᵖ − γ X |dεᵖ| integrated over a stress cycle, the plastic strain gathered in it is
 # 1/γ ln[(a² − (σ_min + σ_y)²)/(a² − (σ_max − σ_y)²)] with a = C/γ (Bari & Hassan 2000,
-# doi 10.1016/S0749-6419(99)00077-7).
+# Int. J. Plasticity 16, 381).
 
 
 # %%

@@ -2,7 +2,7 @@
 
 Sources: Simo & Hughes 1998, chapter 1, doi 10.1007/b98904 (bilinear response); Lemaitre & Chaboche 1990, sections 5.3
 and 5.4, doi 10.1017/CBO9781139167970 (Armstrong–Frederick: integrals of dX = C dεᵖ − γ X |dεᵖ|); Bari & Hassan 2000,
-doi 10.1016/S0749-6419(99)00077-7 (uniaxial ratcheting rate).
+Int. J. Plasticity 16, 381 (uniaxial ratcheting rate).
 """
 
 import numpy as np

@@ -40,7 +40,7 @@ class Reduced(BlockedMaterial):
 
     Notes
     -----
-    De Borst 1991, doi 10.1108/eb023866, and Klinkel & Govindjee 2002, doi 10.1108/02644400210423918, condense the
+    De Borst 1991, Commun. Appl. Numer. Methods 7, 29, and Klinkel & Govindjee 2002, Eng. Comput. 19, 254, condense the
     zero-stress components of an arbitrary law in the same way.
     """
 
