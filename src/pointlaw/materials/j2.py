@@ -59,8 +59,8 @@ class J2(BlockedMaterial):
     ``backstress`` (6 a term, one after another, unit of stress). The tangent is symmetric unless a γ > 0.
     A trial stress beyond 1e9 times the yield stress answers ``FAILED``: round-off would be all that is left of it.
     Simo & Hughes 1998, doi 10.1007/b98904 (radial return); Armstrong & Frederick 1966 and Chaboche 1986,
-    doi 10.1016/0749-6419(86)90010-0 (backstresses); Hartmann & Haupt 1993, Int. J. Numer. Methods Eng. 36, 3801 (reduction to
-    one scalar equation).
+    doi 10.1016/0749-6419(86)90010-0 (backstresses); Hartmann & Haupt 1993, Int. J. Numer. Methods Eng.
+    36, 3801 (reduction to one scalar equation).
     """
 
     kinematics = SMALL_STRAIN_3D
