@@ -43,7 +43,7 @@ class Substepped(Material):
     -----
     State: ``strain`` (m, at the beginning of the step), then the state of the law. Strain goes along a straight line;
     at finite strain a line of deformation gradients. The tangent of bisected points is not symmetric in general.
-    Pérez-Foguet, Rodríguez-Ferran & Huerta 2001, doi 10.1016/S0045-7825(00)00388-0 (consistent tangent of substeps).
+    Pérez-Foguet, Rodríguez-Ferran & Huerta 2001, Comput. Methods Appl. Mech. Eng. 190, 4627 (tangent of substeps).
     """
 
     def __init__(self, law: Material, *, halvings: int = 6):
@@ -85,6 +85,7 @@ class Substepped(Material):
             rows = rows[~good]
         if len(rows):
             factor = min(factor, answer.dt_factor)
+            stress[rows] = np.nan
         return Response(stress, moduli, new_state, status, factor)
 
     def _chain(self, start: Array, end: Array, state: Array, dt: float, parts: int, tangent: bool) -> Response:

@@ -86,9 +86,7 @@ def load_umat(
     """
     place = Path(path).expanduser().resolve()
     if not place.is_file():
-        raise InputError(
-            f"UMAT: there is no file {place}; build it with gfortran -shared -fPIC -o {place.name} FILE.f"
-        )
+        raise InputError(f"UMAT: there is no file {place}; build it with gfortran -shared -fPIC -o {place.name} FILE.f")
     driver_path = _driver()
     driver = ctypes.CDLL(driver_path, mode=ctypes.RTLD_GLOBAL | os.RTLD_NOW)
     symbol = _symbol(place)
