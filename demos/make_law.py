@@ -26,7 +26,7 @@ from pointlaw.training.report import draw_history
 HERE = Path(__file__).parent
 
 # Structural steel, MPa: linear isotropic hardening large enough to be seen in the plate's force.
-STEEL = {"E": 210e3, "nu": 0.3, "yield_stress": 250.0, "H": 2000.0}
+STEEL = {"E": 210e3, "nu": 0.3, "yield_stress": 250.0, "H": 5000.0}
 STEPS = 48
 LARGEST_STRAIN = 0.02
 LARGEST_TRACE = 0.006  # at a hole plastic flow keeps the volume; only the elastic part changes it
@@ -91,10 +91,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--paths", type=int, default=4000)
     parser.add_argument("--hidden", type=int, default=64)
-    parser.add_argument("--tangent-weight", type=float, default=0.1)
+    parser.add_argument("--tangent-weight", type=float, default=0.2)
     parser.add_argument("--subsample", type=float, default=0.25)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--out", type=Path, default=HERE / "laws" / "steel_lstm.safetensors")
     options = parser.parse_args()

@@ -112,11 +112,12 @@ class Figures(pydantic.BaseModel):
 
 
 class Provenance(pydantic.BaseModel):
-    """Where a law comes from."""
+    """Where a law comes from: its teacher with its parameters, its data by their hashes, its training."""
 
     model_config = _STRICT
 
     teacher: str = ""
+    parameters: dict[str, Any] = {}
     training_sha256: str = ""
     kept_back_sha256: str = ""
     seed: int | None = None

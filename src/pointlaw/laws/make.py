@@ -67,6 +67,7 @@ def make_law(
         figures=_UNKNOWN,
         provenance=Provenance(
             teacher=training.card.teacher,
+            parameters=training.card.parameters,
             training_sha256=training.sha256,
             kept_back_sha256=kept_back.sha256,
             seed=seed,

@@ -94,7 +94,7 @@ def random_moments(paths: int, times: int, hold: float, rng: torch.Generator) ->
     """
     keep = torch.rand(paths, 1, generator=rng) * 0.8 + 0.2
     kept = torch.rand(paths, times, generator=rng) < keep
-    kept[:, 0] = True
+    kept[:, 0] = kept[:, -1] = True  # a path that keeps nothing else still goes somewhere
     steps = max(2, int(0.5 * times))
     # Moments that are kept come first in order; a path that has too few repeats its last one (a held strain).
     order = torch.where(kept, torch.arange(times), times).sort(dim=1).values[:, :steps]
@@ -107,6 +107,7 @@ def random_moments(paths: int, times: int, hold: float, rng: torch.Generator) ->
 
 
 def _relative(error: Tensor, reference: Tensor) -> Tensor:
-    """Euclidean norm of each path's error over that of its reference, ``[b]``; smooth at zero."""
-    tiny = 1e-12 * (reference.square().mean() + 1e-30)
-    return ((error.flatten(1).square().sum(1) + tiny) / (reference.flatten(1).square().sum(1) + tiny)).sqrt()
+    """Euclidean norm of each path's error over that of its reference, ``[b]``; smooth where either is zero."""
+    square = reference.flatten(1).square().sum(1)
+    typical = square.mean() + 1e-30
+    return ((error.flatten(1).square().sum(1) + 1e-14 * typical) / (square + 1e-8 * typical)).sqrt()

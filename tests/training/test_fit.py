@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+import torch
+
+from pointlaw.data import Dataset, Scaling, feature_map, sample
+from pointlaw.errors import InputError
+from pointlaw.laws.audit import relative_errors
+from pointlaw.materials import J2, PlaneStrain
+from pointlaw.networks import GRU, LSTM, FeedForward, Network
+from pointlaw.paths import gaussian_process
+from pointlaw.tensors import PLANE_STRAIN
+from pointlaw.training import FitReport, TrainConfig, fit
+from pointlaw.training.objective import Samples, objective, random_moments
+from pointlaw.training.report import draw_history
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    path = gaussian_process(24, seed=0, steps=10, bound=0.01, kinematics=PLANE_STRAIN)
+    return sample(PlaneStrain(J2(E=210e3, nu=0.3, yield_stress=250.0, H=2000.0)), path)
+
+
+def network(kind: type[Network] = LSTM, **config) -> Network:
+    torch.manual_seed(0)
+    return kind(features=3, outputs=3, **{"hidden": 8, **config})
+
+
+QUICK = TrainConfig(epochs=6, batch=8, learning_rate=1e-2, subsample=0.3, tangent_weight=0.1)
+
+
+def weights(net: Network) -> np.ndarray:
+    return torch.cat([value.flatten() for value in net.state_dict().values()]).numpy()
+
+
+def linear_error(report: FitReport) -> float:
+    """Error of the best linear law on the validation paths: what any network has to beat."""
+    strain, stress = report.training.strain[:, 1:], report.training.stress[:, 1:]
+    stiffness = np.linalg.lstsq(strain.reshape(-1, 3), stress.reshape(-1, 3), rcond=None)[0]
+    held = report.validation
+    return float(relative_errors(held.strain[:, 1:] @ stiffness, held.stress[:, 1:]).mean())
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_a_recurrent_network_learns_plasticity_that_no_linear_law_describes(data, kind) -> None:
+    report = fit(network(kind), data, QUICK.model_copy(update={"epochs": 80}))
+    assert report.best.validation < 0.75 * linear_error(report)
+    assert report.best.validation == min(epoch.validation for epoch in report.history)
+    assert report.training.paths + report.validation.paths == data.paths
+
+
+def test_a_feed_forward_network_learns_a_nonlinear_spring(data) -> None:
+    spring = Dataset(data.time, data.strain, np.tanh(data.strain / 0.004), data.card)
+    report = fit(network(FeedForward, hidden=[8, 8]), spring, TrainConfig(epochs=80, batch=8, learning_rate=1e-2))
+    assert report.best.validation < 0.6 * linear_error(report)
+
+
+def test_the_same_seed_gives_the_same_weights(data) -> None:
+    first, second = (fit(network(), data, QUICK).network for _ in range(2))
+    np.testing.assert_array_equal(weights(first), weights(second))
+    other = fit(network(), data, QUICK.model_copy(update={"seed": 1})).network
+    assert not np.array_equal(weights(first), weights(other))
+
+
+def test_a_killed_training_resumes_to_the_same_weights(data, tmp_path) -> None:
+    config = QUICK.model_copy(update={"checkpoint_every": 2})
+    whole = fit(network(), data, config)
+
+    def kill(epoch) -> None:
+        if epoch.number == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), data, config, checkpoint=tmp_path / "run.pt", callback=kill)
+    resumed = fit(network(), data, config, checkpoint=tmp_path / "run.pt")
+    np.testing.assert_array_equal(weights(whole.network), weights(resumed.network))
+    assert [e.validation for e in resumed.history] == [e.validation for e in whole.history]
+
+
+def test_a_checkpoint_of_another_run_is_refused(data, tmp_path) -> None:
+    fit(network(), data, TrainConfig(epochs=1), checkpoint=tmp_path / "run.pt")
+    with pytest.raises(InputError, match="another network, dataset or configuration"):
+        fit(network(), data, TrainConfig(epochs=2), checkpoint=tmp_path / "run.pt")
+    (tmp_path / "run.pt").write_bytes(b"rest of a checkpoint")
+    with pytest.raises(InputError, match="cannot be read"):
+        fit(network(), data, TrainConfig(epochs=1), checkpoint=tmp_path / "run.pt")
+
+
+def test_training_stops_when_nothing_gets_better(data) -> None:
+    # A rate this small changes nothing, so the first epoch stays the best.
+    report = fit(network(), data, TrainConfig(epochs=50, patience=3, learning_rate=1e-12))
+    assert len(report.history) <= 8
+    assert "no better epoch in 3 epochs" in report.stopped
+
+
+def test_the_callback_sees_every_epoch_and_can_stop(data) -> None:
+    seen = []
+    report = fit(network(), data, QUICK, callback=lambda epoch: (seen.append(epoch), epoch.number == 2)[1])
+    assert seen == report.history
+    assert len(seen) == 3
+    assert "callback" in report.stopped
+
+
+def test_the_prior_starts_with_the_least_squares_stiffness(data) -> None:
+    linear = Dataset(data.time, data.strain, data.strain @ np.diag([3.0, 2.0, 1.0]), data.card)
+    report = fit(network(), linear, TrainConfig(epochs=1, learning_rate=1e-12))
+    scaling = Scaling.fit(report.training)
+    prior = report.network.head.prior.detach().numpy()
+    stiffness = np.diag(scaling.stress) @ prior @ np.diag(1 / np.array(scaling.strain))
+    np.testing.assert_allclose(stiffness, np.diag([3.0, 2.0, 1.0]), rtol=1e-5, atol=1e-5)
+
+
+def test_the_objective_is_the_relative_error_of_stress_and_of_tangent(data) -> None:
+    """A linear network on data of a linear law whose stress is 1 % and whose tangent is 4 % larger than its own."""
+    stiffness = np.diag([3.0, 2.0, 1.0])
+    linear = Dataset(
+        data.time, data.strain, data.strain @ stiffness / 0.99, data.card,
+        tangent=np.tile(stiffness / 0.96, (data.paths, data.times, 1, 1)),
+    )  # fmt: skip
+    scaling = Scaling.fit(linear)
+    net = network()
+    with torch.no_grad():
+        net.head.weight.zero_()
+        matrix = np.diag(1 / np.array(scaling.stress)) @ stiffness @ np.diag(scaling.strain)
+        net.head.prior.copy_(torch.tensor(matrix, dtype=torch.float32))
+    samples = Samples.of(linear, feature_map(("strain",), scaling), scaling.stress, torch.device("cpu"))
+    rows, rng = torch.arange(data.paths), torch.Generator().manual_seed(0)
+    for weight in (0.0, 0.5):
+        loss = objective(net, samples, rows, TrainConfig(tangent_weight=weight), rng)
+        assert loss.item() == pytest.approx(0.01 + weight * 0.04, rel=1e-4)
+    assert objective(net, samples, rows, TrainConfig(subsample=1.0), rng).item() == pytest.approx(0.01, rel=1e-4)
+
+
+def test_what_does_not_fit_gets_a_sentence(data) -> None:
+    with pytest.raises(InputError, match="features=7"):
+        fit(network(), data, TrainConfig(features=("strain", "increment", "dt")))
+    bare = Dataset(data.time, data.strain, data.stress, data.card)
+    with pytest.raises(InputError, match="needs a dataset with tangents"):
+        fit(network(), bare, QUICK)
+
+
+def test_sub_sampled_moments_increase_start_at_zero_and_hold_some_steps() -> None:
+    rng = torch.Generator().manual_seed(0)
+    moments = random_moments(200, 41, 0.2, rng)
+    assert (moments[:, 0] == 0).all()
+    assert (moments.diff(dim=1) >= 0).all()
+    assert moments.max() <= 40
+    assert 0.1 < (moments.diff(dim=1) == 0).float().mean() < 0.5
+    assert moments.diff(dim=1).max() >= 5  # coarse steps occur, and so do single ones
+    assert (moments.diff(dim=1) == 1).any()
+
+
+def test_the_report_is_drawn(data, tmp_path) -> None:
+    pytest.importorskip("matplotlib")
+    draw_history(fit(network(), data, TrainConfig(epochs=2)), tmp_path / "history.png")
+    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
