@@ -119,7 +119,8 @@ class OutputLock:
 def _born(pid: int) -> int:
     """Return when a process of this host started, in ticks since boot; 0 if it does not live or cannot be known."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return 0 if fields[0] in "ZX" else int(fields[19])  # killed, but not yet buried by its parent
     except (OSError, ValueError, IndexError):
         pass
     try:  # no /proc: whether it lives is all there is

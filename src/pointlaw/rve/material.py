@@ -7,6 +7,7 @@ difference to the answer.
 from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI before DOLFINx
 
 import functools
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from pointlaw.rve.constraint import Constraint, Periodic
 from pointlaw.rve.element import VolumeElement
 from pointlaw.rve.engine import Engine
 from pointlaw.tensors import Array
+
+log = logging.getLogger(__name__)
 
 ENGINES = ("auto", "general", "batched")
 
@@ -103,4 +106,14 @@ class RVEMaterial(Material):
 def _engine(element: VolumeElement, wanted: str, options: dict[str, Any]) -> Engine:
     if wanted not in ENGINES:
         raise InputError(f"RVEMaterial: engine = {wanted!r} must be one of {', '.join(map(repr, ENGINES))}.")
+    if wanted == "general":
+        return GeneralEngine(element, **options)
+    from pointlaw.rve.batched import BatchedEngine, covers
+
+    sentence = covers(element)
+    if sentence is None:
+        return BatchedEngine(element, **options)
+    if wanted == "batched":
+        raise InputError(f"The batched engine does not cover {element!r}: {sentence}. Use engine = 'auto'.")
+    log.info("The general engine solves %r; the batched one does not cover it: %s.", element, sentence)
     return GeneralEngine(element, **options)

@@ -1,0 +1,145 @@
+"""Sampling under mpirun: the same dataset on any number of ranks and after kill -9, and never by two writers."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mpi4py")
+from mpi4py import MPI
+
+from pointlaw.data import load_dataset
+from pointlaw.errors import InputError
+from pointlaw.rve.collect import read_paths
+from pointlaw.rve.sample import sample
+from pointlaw.rve.sample_file import read_sample_file
+
+pytestmark = pytest.mark.fem
+
+CONFIG = """
+output = "out"
+batch = 2
+[teacher]
+python = "slow.py:make"
+parameters = {{ seconds = {seconds} }}
+[plan]
+kind = "random_walk"
+paths = 40
+steps = 12
+bound = 0.01
+step_size = 0.002
+seed = 4
+"""
+# A law whose wait is no part of its description, so that a slow run may be finished by a fast one.
+SLOW = """
+import time
+from pointlaw.materials import J2, PlaneStrain, Material
+
+class Slow(Material):
+    def __init__(self, seconds):
+        self._law, self._seconds = PlaneStrain(J2(210e3, 0.3, 250.0, H=1000.0)), seconds
+        self.kinematics, self.state_layout = self._law.kinematics, self._law.state_layout
+
+    def update(self, strain, state, dt, *, tangent=True):
+        time.sleep(self._seconds)
+        return self._law.update(strain, state, dt, tangent=tangent)
+
+def make(seconds):
+    return Slow(seconds)
+"""
+
+
+def configure(folder: Path, seconds: float) -> Path:
+    (folder / "slow.py").write_text(SLOW)
+    config = folder / "config.toml"
+    config.write_text(CONFIG.format(seconds=seconds))
+    return config
+
+
+def start(ranks: int, config: Path) -> subprocess.Popen:
+    mpiexec = Path(sys.executable).with_name("mpiexec")
+    launcher = str(mpiexec) if mpiexec.exists() else shutil.which("mpiexec")
+    program = "from pointlaw.cli import main; main()"
+    command = [launcher, "-n", str(ranks), sys.executable, "-c", program, "sample", str(config), "--quiet"]
+    return subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(config: Path, **options) -> str:
+    """Sample in this process and return the hash of the dataset."""
+    file, plan, teacher = read_sample_file(config)
+    report = sample(teacher, plan, config.parent / file.output, batch=file.batch, **options)
+    return load_dataset(report.dataset).sha256
+
+
+@pytest.mark.mpi(ranks=(2, 3))
+def test_any_number_of_ranks_makes_the_same_dataset_and_all_of_them_work(shared_path, ranks):
+    world = MPI.COMM_WORLD
+    if world.rank == 0:
+        configure(shared_path, 0.002)
+        (shared_path / "alone").mkdir()
+        alone = run(configure(shared_path / "alone", 0.0), comm=MPI.COMM_SELF)
+    world.Barrier()
+    together = run(shared_path / "config.toml")
+    assert {record.rank for record in read_paths(shared_path / "out")} == set(range(ranks))
+    if world.rank == 0:
+        assert together == alone
+
+
+@pytest.mark.mpi(ranks=2)
+def test_what_is_wrong_on_rank_0_alone_is_raised_on_every_rank(shared_path):
+    world = MPI.COMM_WORLD
+    config = shared_path / "config.toml"
+    if world.rank == 0:
+        configure(shared_path, 0.0)
+        (shared_path / "out").mkdir()
+        (shared_path / "out" / "sample.json").write_text("{}")
+    world.Barrier()
+    with pytest.raises(InputError, match=r"sample\.json cannot be read") as caught:
+        run(config)
+    assert caught.value.collective
+
+
+@pytest.mark.mpi
+def test_kill_9_loses_the_batches_in_flight_at_most_and_the_same_command_finishes_the_run(tmp_path):
+    (tmp_path / "alone").mkdir()
+    alone = run(configure(tmp_path / "alone", 0.0))
+    config = configure(tmp_path, 0.02)
+    with start(2, config) as job:
+        seen = wait_for_paths(tmp_path / "out", 6)
+        with pytest.raises(InputError, match="is being written by process"):  # a second writer, meanwhile
+            run(config)
+        os.killpg(job.pid, signal.SIGKILL)
+        kill_ranks(tmp_path)
+        job.wait(timeout=30)
+    kept = len(read_paths(tmp_path / "out"))
+    assert seen <= kept < 40
+    assert (tmp_path / "out" / "writer.lock").exists()
+    assert run(configure(tmp_path, 0.02)) == alone
+    assert not (tmp_path / "out" / "writer.lock").exists()
+
+
+def wait_for_paths(folder: Path, number: int) -> int:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        found = len(read_paths(folder)) if (folder / "shards").exists() else 0
+        if found >= number:
+            return found
+        time.sleep(0.02)
+    pytest.fail(f"no {number} paths within 60 s")
+
+
+def kill_ranks(folder: Path) -> None:
+    """Kill what the launcher started in sessions of its own; their command line names this test's folder."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(folder) in (place / "cmdline").read_bytes().decode():
+                os.kill(int(place.name), signal.SIGKILL)
+        except (OSError, UnicodeDecodeError):
+            continue

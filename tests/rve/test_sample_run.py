@@ -1,0 +1,227 @@
+"""The sampling of a material on one rank: what lies in the output, resuming, failing paths, refusals."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from pointlaw.data import load_dataset
+from pointlaw.errors import InputError, NotConverged
+from pointlaw.materials import J2, Material, PlaneStrain, Response
+from pointlaw.paths import drive
+from pointlaw.rve.collect import read_paths
+from pointlaw.rve.plan import make_plan
+from pointlaw.rve.sample import sample
+from pointlaw.rve.sample_file import read_sample_file
+from pointlaw.tensors import PLANE_STRAIN
+
+pytestmark = pytest.mark.fem
+
+PLAN = {"kind": "random_walk", "paths": 12, "steps": 15, "bound": 0.01, "step_size": 0.002, "seed": 4}
+
+
+def law():
+    return PlaneStrain(J2(210e3, 0.3, 250.0, H=1000.0))
+
+
+class Brittle(Material):
+    """Answers until a strain component is too large; then fails, or raises."""
+
+    kinematics = PLANE_STRAIN
+
+    def __init__(self, limit, error=None):
+        self.limit, self._error = limit, error
+
+    def update(self, strain, state, dt, *, tangent=True):
+        broken = np.abs(strain[:, 0]) > self.limit
+        if self._error and broken.any():
+            raise self._error
+        stress = np.where(broken[:, None], np.nan, 1e3 * strain)
+        return Response(stress, np.tile(1e3 * np.eye(3), (len(strain), 1, 1)) if tangent else None, state.copy())
+
+
+class Stopped(Exception):
+    pass
+
+
+class StopsAfter(Material):
+    """A law that pulls the plug after some calls."""
+
+    kinematics = PLANE_STRAIN
+
+    def __init__(self, calls):
+        self._law, self._calls = law(), calls
+        self.state_layout = self._law.state_layout
+
+    def update(self, strain, state, dt, *, tangent=True):
+        self._calls -= 1
+        if self._calls < 0:
+            raise Stopped
+        return self._law.update(strain, state, dt, tangent=tangent)
+
+
+def test_the_dataset_holds_what_drive_answers_path_by_path(tmp_path):
+    plan = make_plan(PLAN)
+    report = sample(law(), plan, tmp_path / "out", tangent=True)
+    dataset = load_dataset(report.dataset)
+    record = drive(law(), plan.load(range(12), PLANE_STRAIN), tangent=True)
+    assert (report.finished, report.failed, report.computed) == (12, 0, 12)
+    assert np.array_equal(dataset.strain, record.strain)
+    assert np.allclose(dataset.stress, record.stress, rtol=1e-13, atol=1e-10)
+    assert np.allclose(dataset.tangent, record.tangent, rtol=1e-12, atol=1e-8)
+
+
+def test_the_dataset_says_where_it_comes_from(tmp_path):
+    report = sample(law(), make_plan(PLAN), tmp_path)
+    card = load_dataset(report.dataset).card
+    assert (card.teacher, card.seeds, card.plan["kind"]) == ("PlaneStrain", [4], "random_walk")
+    assert card.parameters["law"]["yield_stress"] == 250.0
+    assert card.units.stress == "MPa"
+    assert {"pointlaw", "numpy", "python"} <= card.versions.keys()
+    assert np.allclose(card.stiffness, law().update(np.zeros((1, 3)), law().initial_state(1), 1.0).tangent[0])
+    with h5py.File(report.dataset) as file:
+        assert file["paths/index"][...].tolist() == list(range(12))
+        assert (file["paths/wall_time"][...] > 0).all()
+        assert file["paths/wall_time"].attrs["unit"] == "s"
+
+
+def test_a_run_that_was_stopped_anywhere_resumes_to_the_same_numbers(tmp_path):
+    plan, options = make_plan(PLAN), {"batch": 2, "teacher": "steel", "parameters": {}}
+    whole = load_dataset(sample(law(), plan, tmp_path / "whole", **options).dataset)
+    left = []
+    for calls in (30, 60):
+        with pytest.raises(Stopped):
+            sample(StopsAfter(calls), plan, tmp_path / "parts", **options)
+        left.append(12 - len(read_paths(tmp_path / "parts")))
+    report = sample(law(), plan, tmp_path / "parts", **options)
+    assert 12 > left[0] > left[1] == report.computed > 0
+    assert load_dataset(report.dataset).sha256 == whole.sha256
+
+
+def test_nothing_is_computed_twice(tmp_path):
+    first = sample(law(), make_plan(PLAN), tmp_path)
+    again = sample(law(), make_plan(PLAN), tmp_path)
+    assert (first.computed, again.computed, again.finished) == (12, 0, 12)
+
+
+def test_more_paths_of_the_same_plan_are_added_and_the_old_ones_kept(tmp_path):
+    few = load_dataset(sample(law(), make_plan(PLAN), tmp_path).dataset)
+    report = sample(law(), make_plan(PLAN | {"paths": 15}), tmp_path)
+    many = load_dataset(report.dataset)
+    assert report.computed == 3
+    assert np.array_equal(many.stress[:12], few.stress)
+
+
+@pytest.mark.parametrize("error", [None, NotConverged("no equilibrium"), np.linalg.LinAlgError("singular")], ids=str)
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_failed_path_is_recorded_with_its_reason_and_the_others_are_not_touched(tmp_path, batch, error):
+    plan = make_plan(PLAN)
+    report = sample(Brittle(0.006, error), plan, tmp_path, batch=batch, max_cuts=2)
+    strain = plan.load(range(12), PLANE_STRAIN).target
+    beyond = np.abs(strain[..., 0]) > 0.006
+    bad = np.flatnonzero(beyond.any(axis=1))
+    assert 0 < len(bad) < 12
+    assert sorted(report.reasons) == bad.tolist()
+    assert (report.finished, report.failed) == (12 - len(bad), len(bad))
+    assert np.array_equal(load_dataset(report.dataset).strain, np.delete(strain, bad, axis=0))
+    with h5py.File(tmp_path / "failed.h5") as file:
+        for index in bad:
+            group = file[f"path-{index:07d}"]
+            assert group.attrs["reason"].startswith(f"Path {index} stopped")
+            if error is None:  # as far as it went: up to the step that leads beyond the limit
+                went = int(np.argmax(beyond[index]))
+                assert np.array_equal(group["strain"][...], strain[index, :went])
+                assert np.array_equal(group["stress"][...], 1e3 * strain[index, :went])
+
+
+def test_an_output_without_any_finished_path_has_no_dataset(tmp_path):
+    report = sample(Brittle(1e-9), make_plan(PLAN), tmp_path, max_cuts=0)
+    assert report.dataset is None
+    assert report.failed == 12
+    assert not (tmp_path / "dataset.h5").exists()
+
+
+def test_an_error_in_the_code_of_a_law_ends_the_run(tmp_path):
+    with pytest.raises(TypeError, match="broken code"):
+        sample(Brittle(0.002, TypeError("broken code")), make_plan(PLAN), tmp_path)
+    assert not (tmp_path / "writer.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [({"plan": {"seed": 5}}, "plan"), ({"batch": 3}, "parameters"), ({"yield": 260.0}, "parameters")],
+)
+def test_an_output_of_another_run_is_refused(tmp_path, change, what):
+    sample(law(), make_plan(PLAN), tmp_path)
+    other = PlaneStrain(J2(210e3, 0.3, change.get("yield", 250.0), H=1000.0))
+    with pytest.raises(InputError, match=rf"paths of another run: {what} differ"):
+        sample(other, make_plan(PLAN | change.get("plan", {})), tmp_path, batch=change.get("batch", 1))
+
+
+def test_a_plan_that_does_not_fit_the_law_is_refused_before_anything_is_written(tmp_path):
+    plan = make_plan({"kind": "proportional", "paths": 2, "steps": 2, "bound": 0.1, "directions": [[1, 0]]})
+    with pytest.raises(InputError, match="must have 3 components"):
+        sample(law(), plan, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+CONFIG = """
+output = "out"
+batch = 4
+[teacher]
+law = "J2"
+reduce = "PlaneStrain"
+parameters = { E = 210e3, nu = 0.3, yield_stress = 250.0, H = 1000.0 }
+[plan]
+kind = "random_walk"
+paths = 12
+steps = 15
+bound = 0.01
+step_size = 0.002
+seed = 4
+[units]
+stress = "MPa"
+"""
+
+
+def test_a_configuration_is_the_same_run_as_the_call_in_python(tmp_path):
+    (tmp_path / "c.toml").write_text(CONFIG)
+    file, plan, teacher = read_sample_file(tmp_path / "c.toml")
+    by_file = sample(teacher, plan, tmp_path / "a", batch=file.batch, units=file.units)
+    by_hand = sample(law(), make_plan(PLAN), tmp_path / "b", batch=4)
+    assert load_dataset(by_file.dataset).sha256 == load_dataset(by_hand.dataset).sha256
+    cards = [json.loads((tmp_path / name / "sample.json").read_text())["fingerprint"] for name in "ab"]
+    assert cards[0] == cards[1]
+
+
+def test_a_teacher_may_come_from_a_python_file(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from pointlaw.materials import LinearElastic as Own\ndef make(E):\n    return Own(E, 0.3)"
+    )
+    text = CONFIG.replace('law = "J2"', 'python = "own.py:make"')
+    (tmp_path / "c.toml").write_text(text.replace("E = 210e3, nu = 0.3, yield_stress = 250.0, H = 1000.0", "E = 7.0"))
+    _, _, teacher = read_sample_file(tmp_path / "c.toml")
+    assert (teacher().law.E, teacher().kinematics) == (7.0, PLANE_STRAIN)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("batch = 4", "bach = 4", "'bach' is not a known entry"),
+        ("batch = 4", "batch = 0", "batch = 0"),
+        ("bound", "bond", "'bond' is not a known entry"),
+        ("[plan]", "[plan", "is not a TOML file"),
+        ('output = "out"', "", "'output' is missing"),
+        ('law = "J2"', 'law = "J3"', "there is no law 'J3'; known are"),
+        ('law = "J2"', 'python = "own.txt:make"', "must look like 'file.py:function'"),
+        ('law = "J2"', 'python = "own.py:make"', "there is no file"),
+        ('law = "J2"', "", "either law or python"),
+        ("H = 1000.0", "h = 1000.0", "unexpected keyword argument 'h'"),
+        ("E = 210e3", "E = -1.0", "E = -1"),
+    ],
+)
+def test_a_wrong_configuration_gets_a_sentence(tmp_path, old, new, sentence):
+    (tmp_path / "c.toml").write_text(CONFIG.replace(old, new, 1))
+    with pytest.raises(InputError, match=sentence):
+        read_sample_file(tmp_path / "c.toml")[2]()
