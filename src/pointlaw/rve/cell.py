@@ -182,6 +182,7 @@ class _Step:
         self.verdict = Verdict()
         self.iterations, self.residual, self.reason = 0, math.inf, ""
         self._factored = False
+        self._rate: Array | None = None  # of the fluctuation with the strain, where it is known
 
     def run(self) -> CellReport:
         """Find equilibrium; the report says why if there is none."""
@@ -216,20 +217,32 @@ class _Step:
 
     def _reach(self, begin: Array, end: Array, cuts: int) -> bool:
         """Lead the fluctuation from equilibrium at ``begin`` to equilibrium at ``end``."""
-        start = self.w.copy()
+        start, rate = self.w, self._rate
+        if rate is not None:
+            self.w = start + rate @ (end - begin)
         if self._newton(end):
             return True
         self.w = start
         if cuts == self.engine.max_cuts or np.array_equal(begin, end):
             return False
         middle = 0.5 * (begin + end)
-        return self._reach(begin, middle, cuts + 1) and self._reach(middle, end, cuts + 1)
+        if not self._reach(begin, middle, cuts + 1):
+            return False
+        self._rate = self._fluctuation_rate()
+        return self._reach(middle, end, cuts + 1)
+
+    def _fluctuation_rate(self) -> Array | None:
+        """Return how the fluctuation follows the strain at the equilibrium just found, ``[free, m]``."""
+        if not self._factored:
+            return None
+        self.engine.stiffness.assemble()
+        return self.engine.stiffness.fluctuation_rate()
 
     def _newton(self, strain: Array) -> bool:
         engine, P = self.engine, self.engine.element.P
         residual, force = self._try(strain, self.w, tangent=True)
         largest = force
-        for _ in range(engine.iterations + 1):
+        for iteration in range(engine.iterations + 1):
             if not np.isfinite(residual):
                 self.reason = self.reason or "the residual is not finite"
                 return False
@@ -238,6 +251,8 @@ class _Step:
             if residual <= max(engine.tolerance * largest, engine._floor):
                 self.reason = ""
                 return True
+            if iteration == engine.iterations:
+                break
             if not self._with_tangent:
                 self._evaluate(strain, self.w, tangent=True)
             engine.stiffness.assemble()

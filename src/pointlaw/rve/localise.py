@@ -176,7 +176,7 @@ def local_fields_of(rve: RVEMaterial, strain: Array, state: Array, old: Array, d
 
 def _on_nodes(u: fem.Function) -> fem.Function:
     mesh = u.function_space.mesh
-    space = fem.functionspace(mesh, ("Lagrange", mesh.geometry.cmap.degree, (mesh.geometry.dim,)))
+    space = fem.functionspace(mesh, ("Lagrange", mesh.geometry.cmaps[0].degree, (mesh.geometry.dim,)))
     written = fem.Function(space, name="displacement")
     written.interpolate(u)
     return written

@@ -76,6 +76,10 @@ class ReducedStiffness:
         """Return the nodal forces ``[n·d, m]`` under unit macroscopic strains without fluctuation, from ``K``."""
         return self._apply(self._element.D)
 
+    def fluctuation_rate(self) -> Array:
+        """Return ``dw/dE`` ``[free, m]`` with the last factor and ``K`` as it is assembled: a predictor."""
+        return -self._columns(self._element.P.T @ self.unit_forces())
+
     def factorise(self) -> int:
         """Factorise ``PᵀKP`` of the assembled ``K``; return the number of zero pivots (direct solver only)."""
         first = self.reduced is None

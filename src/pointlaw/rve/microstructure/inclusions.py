@@ -84,10 +84,15 @@ class Inclusions(Microstructure):
         """Return matrix or inclusion for each place."""
         tags = np.full(len(x), MATRIX, dtype=np.int32)
         for centre, shape in zip(self.centres, self.shapes, strict=True):
-            inverse = np.linalg.inv(shape)
+            round_ = np.linalg.inv(np.linalg.cholesky(shape)).T  # turns the ellipsoid into the unit ball
+            reach = np.sqrt(np.diagonal(shape))
             for image in images(self.size):
-                away = x - centre - image
-                tags[np.einsum("ni,ij,nj->n", away, inverse, away) <= 1.0] = INCLUSION
+                place = centre + image
+                if (place + reach < 0.0).any() or (place - reach > self.size).any():
+                    continue
+                near = np.flatnonzero((np.abs(x - place) <= reach).all(axis=1))
+                away = (x[near] - place) @ round_
+                tags[near[np.einsum("ni,ni->n", away, away) <= 1.0]] = INCLUSION
         return tags
 
     def conforming_mesh(self, element_size: float, *, voids: bool = False, comm: Any = None) -> TaggedMesh:

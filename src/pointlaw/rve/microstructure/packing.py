@@ -80,8 +80,9 @@ def random_inclusions(
     semi[:, 0] *= aspect
     if 2.0 * semi.max() > lengths.min():
         raise InputError(
-            f"A volume fraction of {fraction:g} cannot be packed: {count} inclusions need a radius of "
-            f"{semi.max():.3g}, more than the box of size {lengths.tolist()} has room for. Use more inclusions or a smaller fraction."
+            f"A volume fraction of {fraction:g} cannot be packed: {count} inclusions need a semi-axis of "
+            f"{semi.max():.3g}, more than the box of size {lengths.tolist()} has room for. Use more inclusions or a "
+            "smaller fraction."
         )
     for _ in range(RESTARTS):
         found = _throw(semi, lengths, gap, rng, attempts)

@@ -1,0 +1,108 @@
+"""The map u = D·E + P·w of each boundary condition, on boxes of simplices and of voxels."""
+
+from pointlaw.fem.mpi import MPI  # isort: skip
+
+import dolfinx
+import numpy as np
+import pytest
+
+from pointlaw.errors import InputError, MeshError
+from pointlaw.materials import FinitePlaneStrain, LinearElastic, NeoHooke, PlaneStrain
+from pointlaw.rve.constraint import LinearDisplacement, Mixed, Periodic, UniformTraction
+from pointlaw.rve.element import VolumeElement
+from pointlaw.tensors import from_mandel
+
+pytestmark = pytest.mark.fem
+SOLID = LinearElastic(1.0, 0.3)
+PLANE = PlaneStrain(SOLID)
+EVERY = [Periodic, LinearDisplacement, UniformTraction]
+
+
+def rectangle(nx=4, ny=3, *, size=(2.0, 1.0), cell=dolfinx.mesh.CellType.triangle):
+    return dolfinx.mesh.create_rectangle(MPI.COMM_SELF, [[0.0, 0.0], size], [nx, ny], cell_type=cell)
+
+
+def unmatched_square(*, void=False):
+    """A unit square of triangles whose right face has other nodes than its left one."""
+    x = np.array([[0, 0], [0, 0.4], [0, 1], [1, 0], [1, 0.7], [1, 1], [0.5, 0], [0.5, 1]], dtype=float)
+    cells = np.array([[0, 6, 1], [1, 6, 4], [6, 3, 4], [1, 4, 7], [1, 7, 2], [4, 5, 7]])
+    cells = cells[:-1] if void else cells
+    import basix.ufl
+    import ufl
+
+    domain = ufl.Mesh(basix.ufl.element("Lagrange", "triangle", 1, shape=(2,)))
+    return dolfinx.mesh.create_mesh(MPI.COMM_SELF, cells.astype(np.int64), domain, x)
+
+
+def boundary_average(element, w):
+    """∫ w ⊗ n dA over the box, from the nodal weights of its faces."""
+    nodes, field = element.nodes, (element.P @ w).reshape(-1, element.body.dim)
+    return np.stack([field.T @ (nodes.face_weights(a, 1) - nodes.face_weights(a, 0)) for a in range(nodes.dim)], axis=1)
+
+
+@pytest.mark.parametrize(
+    "constraint", [*EVERY, lambda: Mixed("periodic", "linear"), lambda: Mixed("traction", "linear")]
+)
+@pytest.mark.parametrize("degree", [1, 2])
+def test_fluctuations_carry_no_mean_strain(constraint, degree):
+    element = VolumeElement(rectangle(), PLANE, constraint(), degree=degree)
+    w = np.random.default_rng(0).normal(size=element.free)
+    assert np.abs(boundary_average(element, w)).max() < 1e-13
+
+
+@pytest.mark.parametrize("constraint", EVERY)
+def test_fluctuations_contain_no_rigid_motion_in_3d(constraint):
+    box = dolfinx.mesh.create_box(MPI.COMM_SELF, [[0, 0, 0], [1, 2, 1]], [2, 3, 2])
+    element = VolumeElement(box, SOLID, constraint())
+    x = element.x - element.x.mean(axis=0)
+    rigid = [np.tile(e, (len(x), 1)) for e in np.eye(3)] + [np.cross(e, x) for e in np.eye(3)]
+    for motion in rigid:
+        best, *_ = np.linalg.lstsq(element.P.toarray(), motion.ravel(), rcond=None)
+        assert np.linalg.norm(element.P @ best - motion.ravel()) > 0.1 * np.linalg.norm(motion)
+
+
+def test_the_macroscopic_part_is_the_linear_displacement():
+    element = VolumeElement(rectangle(), PLANE, Periodic())
+    strain = np.array([0.1, -0.2, 0.05])
+    moved = (element.D @ strain).reshape(-1, 2)
+    np.testing.assert_allclose(moved, (element.x - [1.0, 0.5]) @ from_mandel(strain), atol=1e-15)
+
+
+def test_at_finite_strain_the_macroscopic_part_turns_too():
+    law = FinitePlaneStrain(NeoHooke(1.0, 10.0))
+    element = VolumeElement(rectangle(), law, Periodic())
+    F = np.array([[0.0, -1.0], [1.0, 0.0]])  # a quarter turn
+    u = element.displacement(F.ravel(), element.initial_state(1)[0]).reshape(-1, 2)
+    np.testing.assert_allclose(element.x + u - [1.0, 0.5], (element.x - [1.0, 0.5]) @ F.T, atol=1e-14)
+
+
+def test_periodic_fluctuations_are_equal_across_the_faces():
+    element = VolumeElement(rectangle(5, 4), PLANE, Periodic())
+    w = element.P @ np.random.default_rng(1).normal(size=element.free)
+    field = {tuple(np.round(x, 9)): v for x, v in zip(element.x, w.reshape(-1, 2), strict=True)}
+    for (x, y), value in field.items():
+        assert np.array_equal(value, field[(x % 2.0, y % 1.0)])
+
+
+def test_faces_that_do_not_match_are_joined_by_interpolation_and_pass_the_patch_test():
+    from pointlaw.rve.cell import GeneralEngine
+
+    element = VolumeElement(unmatched_square(), PLANE, Periodic())
+    engine = GeneralEngine(element)
+    strain = np.array([[1e-3, -2e-3, 5e-4]])
+    answer = engine.solve(strain, engine.initial_state(1), 1.0, tangent=True)
+    expected = PLANE.update(strain, np.zeros((1, PLANE.state_layout.size)), 1.0)
+    np.testing.assert_allclose(answer.stress, expected.stress, rtol=1e-13)
+    np.testing.assert_allclose(answer.tangent, expected.tangent, rtol=1e-12)
+
+
+def test_faces_with_different_solid_are_refused():
+    with pytest.raises(MeshError, match="cannot be matched"):
+        VolumeElement(unmatched_square(void=True), PLANE, Periodic())
+
+
+def test_mixed_names_what_it_knows():
+    with pytest.raises(InputError, match="'periodic', 'linear' or 'traction'"):
+        Mixed("periodic", "free")
+    with pytest.raises(InputError, match="has 3 conditions, but the mesh has dimension 2"):
+        VolumeElement(rectangle(), PLANE, Mixed("periodic", "periodic", "linear"))

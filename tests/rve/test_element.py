@@ -1,0 +1,104 @@
+"""What a volume element refuses, each with a sentence, and the order of its state."""
+
+from pointlaw.fem.mpi import MPI  # isort: skip
+
+import dolfinx
+import numpy as np
+import pytest
+
+from pointlaw.errors import SetupError
+from pointlaw.materials import Axisymmetric, LinearElastic, Material, PlaneStrain, Response
+from pointlaw.rve.cell import GeneralEngine
+from pointlaw.rve.constraint import LinearDisplacement, Periodic
+from pointlaw.rve.element import VolumeElement
+from pointlaw.rve.microstructure import Image
+from pointlaw.rve.voxels import voxel_mesh
+from pointlaw.tensors import PLANE_STRAIN
+
+pytestmark = pytest.mark.fem
+SOFT, STIFF = PlaneStrain(LinearElastic(1.0, 0.3)), PlaneStrain(LinearElastic(10.0, 0.2))
+CHECKS = np.kron([[1, 2], [2, 1]], np.ones((2, 2), dtype=int))
+
+
+class Nothing(Material):
+    """A law without stiffness."""
+
+    kinematics = PLANE_STRAIN
+
+    def update(self, strain, state, dt, *, tangent=True):
+        return Response(0.0 * strain, np.zeros((len(strain), 3, 3)) if tangent else None, state.copy())
+
+
+def test_a_phase_without_a_law_is_named():
+    with pytest.raises(SetupError, match=r"8 cells .* have no law .* tags are \[1, 2\], laws are given for \[1\]"):
+        VolumeElement(Image(CHECKS, 1.0).mesh(4), {1: SOFT}, Periodic())
+
+
+def test_laws_of_different_kinematics_are_refused():
+    with pytest.raises(SetupError, match="need the same kinematics"):
+        VolumeElement(Image(CHECKS, 1.0).mesh(4), {1: SOFT, 2: LinearElastic(1.0, 0.3)}, Periodic())
+
+
+def test_kinematics_that_make_no_cell_are_refused():
+    with pytest.raises(SetupError, match="make no volume element"):
+        VolumeElement(Image(CHECKS, 1.0).mesh(4), Axisymmetric(LinearElastic(1.0, 0.3)), Periodic())
+
+
+def test_an_island_in_a_void_is_found():
+    image = np.ones((7, 7), dtype=int)
+    image[2:5, 2:5], image[3, 3] = 0, 1
+    with pytest.raises(SetupError, match=r"1 part\(s\) can move on their own, one around x = \[0.5, 0.5\]"):
+        VolumeElement(voxel_mesh(image, (1.0, 1.0), voids=[0]), SOFT, Periodic())
+
+
+def test_parts_that_are_held_by_the_boundary_may_be_apart():
+    image = np.ones((6, 6), dtype=int)
+    image[2:4] = 0
+    mesh = voxel_mesh(image, (1.0, 1.0), voids=[0])
+    assert VolumeElement(mesh, SOFT, LinearDisplacement()).free > 0
+
+
+def test_solid_joined_by_hinges_is_found_before_anything_is_loaded():
+    image = np.ones((6, 6), dtype=int)
+    image[1:5, 1:5] = 0
+    image[2:4, 2:4] = 1
+    image[1, 1] = 1  # the core hangs at one corner and turns about it
+    element = VolumeElement(voxel_mesh(image, (1.0, 1.0), voids=[0]), SOFT, Periodic())
+    with pytest.raises(SetupError, match="hinges"):
+        GeneralEngine(element)
+
+
+def test_a_phase_without_stiffness_is_named():
+    element = VolumeElement(Image(CHECKS, 1.0).mesh(4), {1: SOFT, 2: Nothing()}, Periodic())
+    with pytest.raises(SetupError, match="Phase '2' has no stiffness"):
+        GeneralEngine(element)
+
+
+def test_a_contrast_of_a_million_is_solved():
+    hard = PlaneStrain(LinearElastic(1e6, 0.2))
+    image = np.ones((8, 8), dtype=int)
+    image[2:6, 2:6] = 2
+    engine = GeneralEngine(VolumeElement(Image(image, 1.0).mesh(8), {1: SOFT, 2: hard}, Periodic()))
+    answer = engine.solve(np.array([[1e-3, 0.0, 1e-3]]), engine.initial_state(1), 1.0, tangent=True)
+    assert not answer.reports[0].reason
+    assert answer.reports[0].hill_mandel < 1e-8
+    assert np.linalg.eigvalsh(answer.tangent[0]).min() > 0.5
+
+
+def test_a_mesh_that_is_spread_over_ranks_is_refused(monkeypatch):
+    mesh = dolfinx.mesh.create_unit_square(MPI.COMM_SELF, 2, 2)
+    monkeypatch.setattr(type(mesh), "comm", type("Two", (), {"size": 2, "rank": 0})(), raising=False)
+    with pytest.raises(SetupError, match=r"comm = MPI.COMM_SELF"):
+        VolumeElement(mesh, SOFT, Periodic())
+
+
+def test_the_state_lists_cells_as_the_image_does():
+    image = np.array([[1, 2, 1], [2, 1, 1], [1, 1, 2]])
+    element = VolumeElement(voxel_mesh(image, (3.0, 3.0)), {1: SOFT, 2: STIFF}, Periodic())
+    for tag in (1, 2):
+        cells = element.cells[tag]
+        centres = dolfinx.mesh.compute_midpoints(element.body.mesh, 2, cells)[:, :2]
+        np.testing.assert_allclose(centres, np.argwhere(image == tag) + 0.5)
+    sizes = element.state_layout.sizes
+    assert list(sizes) == ["fluctuation", "phase.1", "phase.2", "strain"]
+    assert sizes["phase.2"] == 3 * 4 * STIFF.state_layout.size
