@@ -12,6 +12,7 @@ from pointlaw.materials import (
     PlaneStress,
     PointStatus,
     Response,
+    Scaled,
     Substepped,
     WithFields,
 )
@@ -135,6 +136,30 @@ def test_a_field_may_vary_a_wrapped_law():
     strain = np.array([[2e-3, 0.0, 0.0], [2e-3, 0.0, 0.0]])
     stress = law.update(strain, law.initial_state(2), 1.0).stress
     assert stress[0, 0] < 200.0 < stress[1, 0]
+
+
+def test_a_scaled_law_is_the_law_with_scaled_moduli():
+    factors = np.array([0.5, 1.0, 3.0])
+    law = Scaled(J2(2e5, 0.3, 200.0, H=1e3), factors)
+    strain = 3e-3 * RNG.normal(size=(6, 6))
+    got = law.update(strain, law.initial_state(6), 1.0)
+    for row in range(6):
+        k = factors[row // 2]
+        plain = J2(2e5 * k, 0.3, 200.0 * k, H=1e3 * k)
+        one = plain.update(strain[[row]], plain.initial_state(1), 1.0)
+        assert got.stress[[row]] == pytest.approx(one.stress)
+        assert got.tangent[[row]] == pytest.approx(one.tangent)
+        assert got.state[row, 1:] == pytest.approx(one.state[0])
+    twice = Scaled(CREEP, 2.0)
+    assert twice.update(strain, twice.initial_state(6), 1.0).stress == pytest.approx(
+        2.0 * CREEP.update(strain, CREEP.initial_state(6), 1.0).stress
+    )
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, np.nan, [], [[1.0]]])
+def test_a_wrong_factor_gets_a_sentence(factor):
+    with pytest.raises(InputError, match="finite numbers > 0"):
+        Scaled(CREEP, factor)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pointlaw.materials.holzapfel import HolzapfelGasserOgden
 from pointlaw.materials.j2 import J2
 from pointlaw.materials.j2_finite import FiniteJ2
 from pointlaw.materials.maxwell import GeneralisedMaxwell
+from pointlaw.materials.mean_dilatation import MeanDilatation
 from pointlaw.materials.mooney_rivlin import MooneyRivlin
 from pointlaw.materials.neo_hooke import NeoHooke
 from pointlaw.materials.ogden import Ogden
@@ -23,6 +24,7 @@ from pointlaw.materials.orthotropic import Orthotropic
 from pointlaw.materials.perzyna import Perzyna
 from pointlaw.materials.reduced import Axisymmetric, PlaneStrain, PlaneStress, Uniaxial
 from pointlaw.materials.rotated import Rotated
+from pointlaw.materials.scaled import Scaled
 from pointlaw.materials.substepped import Substepped
 from pointlaw.materials.taylor import TaylorPolycrystal
 from pointlaw.materials.transversely_isotropic import TransverselyIsotropic
@@ -68,6 +70,9 @@ MATERIALS: dict[str, Callable[[], Material]] = {
     "j2_finite_plane_strain": lambda: FinitePlaneStrain(FiniteJ2(E=206.9e3, nu=0.29, yield_stress=450.0, H=129.24)),
     "crystal_finite": lambda: FiniteCrystalPlasticity(**COPPER),
     "j2_substepped": lambda: Substepped(J2(E=210e3, nu=0.3, yield_stress=250.0, H=1000.0)),
+    "j2_scaled": lambda: Scaled(J2(E=210e3, nu=0.3, yield_stress=250.0, H=1000.0), [0.8]),
+    "neo_hooke_dilatation": lambda: MeanDilatation(NeoHooke(mu=1.0, K=100.0)),
+    "j2_dilatation": lambda: MeanDilatation(J2(E=210e3, nu=0.3, yield_stress=250.0, H=1000.0)),
     "j2_fields": lambda: WithFields(J2, {"yield_stress": [250.0]}, E=210e3, nu=0.3, H=1000.0),
 }
 
@@ -86,6 +91,7 @@ __all__ = [
     "HolzapfelGasserOgden",
     "LinearElastic",
     "Material",
+    "MeanDilatation",
     "MooneyRivlin",
     "NeoHooke",
     "Ogden",
@@ -96,6 +102,7 @@ __all__ = [
     "PointStatus",
     "Response",
     "Rotated",
+    "Scaled",
     "StateLayout",
     "Substepped",
     "TaylorPolycrystal",

@@ -48,7 +48,8 @@ class WithFields(BlockedMaterial):
     -----
     The points are grouped by equal values and each group is one call, so the cost grows with the number of *distinct*
     values in a batch (about 0.1 ms each); grains, phases and layers are cheap. A field that differs at every point is
-    better given to a law of ``pointlaw.materials.autodiff``, which treats parameters as arrays. Every distinct value is
+    better given to ``Scaled``, to ``Rotated``, or to a law of ``pointlaw.materials.autodiff``, which treats parameters
+    as arrays. Every distinct value is
     checked by the law's own constructor at once, so a wrong one is reported here.
     """
 

@@ -16,6 +16,7 @@ Rows = NDArray[np.intp]
 Residual = Callable[[Array, Rows], Array]
 Direction = Callable[[Array, Array, Rows], Array]
 
+HOPELESS = 1e100  # a residual this large comes from absurd input; no iteration is spent on it
 STALLED = 1e-7  # a row that cannot improve any more counts as solved if its residual is below this
 
 
@@ -54,7 +55,7 @@ def newton_rows(
     values = residual(x, rows)
     size = row_norm(values)
     solved = size <= tolerance
-    rows = rows[~solved & np.isfinite(size)]
+    rows = rows[~solved & (size < HOPELESS)]
     values, size = values[rows], size[rows]
     for _ in range(iterations):
         if len(rows) == 0:
