@@ -166,7 +166,7 @@ def _followers(nodes: Nodes, kinds: Sequence[str], fixed: np.ndarray) -> tuple[s
             step[slave, weights.indices[begin:end]] = weights.data[begin:end]
     step = step.tocsr()
     total = step
-    for _ in range(nodes.dim):  # a corner follows an edge, which follows an edge, which follows a free node
+    for _ in range(2 * nodes.dim):  # a node follows an edge, which follows a corner, which follows a free one
         total = total @ step
     free = np.flatnonzero(~fixed & ~following)
     return sparse.csr_array(total[:, free]), free

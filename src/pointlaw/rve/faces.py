@@ -1,7 +1,7 @@
 """The nodes of a cell and the six (four) faces of its box: which nodes lie on them, and who meets whom across.
 
-A node of one face is carried over to the opposite face and expressed by the nodes there: by one node where the meshes
-match, by the shape functions of the facet it falls into where they do not.
+A node of one face follows its partner on the opposite face where the meshes match; where they do not, the nodes of one
+face follow those of the other on the average (see :mod:`pointlaw.rve.mortar`).
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from pointlaw.errors import MeshError
+from pointlaw.rve.mortar import Face, lagrange, tie
 from pointlaw.tensors import Array
 
 AXES = "xyz"
@@ -75,7 +76,8 @@ class Nodes:
         slaves : [s]
             Nodes of the face with more nodes (of the upper face if both have as many).
         weights : sparse [s, n]
-            Their values by the values of the nodes of the other face; every row sums to one.
+            Their values by the values of the nodes of the other face, and of nodes on the edges of their own face
+            where the meshes do not match; every row sums to one.
 
         Raises
         ------
@@ -89,16 +91,33 @@ class Nodes:
         target[:, axis] = (self.lower, self.upper)[1 - follower][axis]
         distance, nearest = cKDTree(self.x[masters]).query(target)
         met = distance <= self.reach
-        rows, columns, values = [np.flatnonzero(met)], [masters[nearest[met]]], [np.ones(int(met.sum()))]
-        facets = self.face_facets(axis, 1 - follower)
-        for row in np.flatnonzero(~met):
-            nodes, shares = self._within(target[row], facets, axis)
-            rows.append(np.full(len(nodes), row))
-            columns.append(nodes)
-            values.append(shares)
-        self._require_cover(axis, (slaves, masters), met)
-        entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-        return slaves, sparse.csr_array(entries, shape=(len(slaves), len(self.x)))
+        if met.all() and len(slaves) == len(masters):
+            entries = (np.ones(len(slaves)), (np.arange(len(slaves)), masters[nearest]))
+            return slaves, sparse.csr_array(entries, shape=(len(slaves), len(self.x)))
+        self._require_same_solid(axis)
+        return slaves, self._tied(axis, follower, slaves, target)
+
+    def _tied(self, axis: int, follower: int, slaves: Indices, target: Array) -> sparse.csr_array:
+        """Return the rows of slaves whose face does not match: edges by interpolation, the rest on the average."""
+        along = np.delete(np.arange(self.dim), axis)
+        facets = [self.face_facets(axis, side) for side in (follower, 1 - follower)]
+        edge = np.zeros(len(self.x), dtype=bool)
+        for other in along.tolist():
+            edge |= self.on_face(other, 0) | self.on_face(other, 1)
+        weights = sparse.lil_array((len(slaves), len(self.x)))
+        for row in np.flatnonzero(edge[slaves]):
+            nodes, shares = self._within(target[row], facets[1], axis)
+            weights[[row], nodes] = shares
+        rows = np.flatnonzero(~edge[slaves])
+        if len(rows):
+            inside, y = slaves[rows], self.x[:, along]
+            own, others = tie(Face(facets[0], y), Face(facets[1], y), inside, self.reach ** len(along))
+            right = others - own
+            right[:, inside] = 0.0
+            shares = np.linalg.solve(own[:, inside], right)
+            shares[np.abs(shares) < 1e-14] = 0.0
+            weights[rows] = sparse.lil_array(shares)
+        return sparse.csr_array(weights)
 
     def _within(self, place: Array, facets: Indices, axis: int) -> tuple[Indices, Array]:
         """Return nodes and shape functions of the facet that ``place[d]`` falls into."""
@@ -107,11 +126,9 @@ class Nodes:
         low, high = corners.min(axis=1), corners.max(axis=1)
         near = np.flatnonzero(((place[along] >= low - self.reach) & (place[along] <= high + self.reach)).all(axis=1))
         for facet in near:
-            origin, size = low[facet], (high[facet] - low[facet]).max()
-            local, where = (corners[facet] - origin) / size, (place[along] - origin) / size
-            shares = _shape_functions(local, where)
+            shares = lagrange(corners[facet], place[None, along])[0]
             # A quadratic facet's shape functions change sign inside it: its corners, which come first, decide.
-            hull = _shape_functions(local[:3], where) if len(shares) == 6 else shares
+            hull = lagrange(corners[facet][:3], place[None, along])[0] if len(shares) == 6 else shares
             if len(along) == 1 or len(shares) == 9 or hull.min() >= -self.tolerance:
                 keep = np.abs(shares) > 1e-12
                 return facets[facet][keep], shares[keep]
@@ -121,37 +138,12 @@ class Nodes:
             "opposite faces; mesh it periodically, or use LinearDisplacement."
         )
 
-    def _require_cover(self, axis: int, sides: tuple[Indices, Indices], met: NDArray[np.bool_]) -> None:
-        """Raise ``MeshError`` if the masters' face has solid that no slave is mapped to."""
-        if met.all() and len(sides[0]) == len(sides[1]):
-            return
+    def _require_same_solid(self, axis: int) -> None:
+        """Raise ``MeshError`` if opposite faces have not the same amount of solid."""
         areas = [float(self.face_weights(axis, side).sum()) for side in (0, 1)]
         if abs(areas[0] - areas[1]) > 1e-6 * max(areas):
             raise MeshError(
                 f"The faces of {self.source} across {AXES[axis]} cannot be matched: the solid on them measures "
-                f"{areas[0]:.6g} and {areas[1]:.6g}. A periodic cell needs the same solid on opposite faces."
+                f"{areas[0]:.6g} and {areas[1]:.6g}. A periodic cell needs the same solid on opposite faces; mesh it "
+                "periodically, or use LinearDisplacement."
             )
-
-
-def _monomials(points: Array, count: int) -> Array:
-    """Return the ``count`` monomials ``[p, count]`` that span the shape functions of a facet with so many nodes."""
-    if points.shape[1] == 1:
-        return points ** np.arange(count)
-    s, t = points[:, 0], points[:, 1]
-    one = np.ones_like(s)
-    spans = {
-        3: [one, s, t],
-        4: [one, s, t, s * t],
-        6: [one, s, t, s * t, s * s, t * t],
-        9: [one, s, t, s * t, s * s, t * t, s * s * t, s * t * t, s * s * t * t],
-    }
-    if count not in spans:
-        raise MeshError(f"Facets with {count} nodes cannot be matched by interpolation; use degree 1 or 2.")
-    return np.stack(spans[count], axis=1)
-
-
-def _shape_functions(nodes: Array, place: Array) -> Array:
-    """Return the values ``[k]`` at ``place[d − 1]`` of the Lagrange basis of ``nodes[k, d − 1]``."""
-    vandermonde = _monomials(nodes, len(nodes))
-    values: Array = np.linalg.solve(vandermonde.T, _monomials(place[None], len(nodes))[0])
-    return values
