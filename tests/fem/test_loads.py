@@ -115,7 +115,7 @@ def test_points_hold_a_body_without_constraining_its_sides():
 
 
 def test_a_point_where_no_node_is_is_an_error():
-    with pytest.raises(MeshError, match=r"no node at Point\(x=0\.123"):
+    with pytest.raises(MeshError, match=r"no node at the place Point\(x=0\.123"):
         MechanicsProblem(square(2), ELASTIC_2D, supports=[*CLAMP, Displacement(Point(0.123, 0.4), y=0.0)])
 
 

@@ -16,7 +16,7 @@ from dolfinx import fem
 from pointlaw.errors import MeshError, SetupError
 from pointlaw.fem.loads import BodyForce, Displacement, Evaluator, Load, Pressure, Traction
 from pointlaw.fem.strain import weight
-from pointlaw.fem.tagged_mesh import TaggedMesh
+from pointlaw.fem.tagged_mesh import TaggedMesh, place_name
 from pointlaw.tensors import Kinematics
 
 AXES = "xyz"
@@ -35,9 +35,10 @@ class Supports:
         self._values: list[tuple[Any, Evaluator]] = []
         for displacement in displacements:
             for axis, value in displacement.components.items():
+                place = place_name(displacement.where)
                 if axis >= body.mesh.geometry.dim:
-                    raise SetupError(f"Displacement at {displacement.where!r} prescribes {AXES[axis]} of a 2D mesh.")
-                what = f"The displacement {AXES[axis]} at {displacement.where!r}"
+                    raise SetupError(f"Displacement at {place} prescribes {AXES[axis]} of a 2D mesh.")
+                what = f"The displacement {AXES[axis]} at {place}"
                 self._add(space(axis), body, displacement.where, Evaluator(value, what))
 
     def set_time(self, t: float) -> None:
@@ -67,7 +68,7 @@ def locate_dofs(space: Any, body: TaggedMesh, where: Any) -> Any:
         dofs = fem.locate_dofs_geometrical(_collapsed(space), where)
         count = len(dofs[0]) if isinstance(dofs, list) else len(dofs)
         if body.mesh.comm.allreduce(count) == 0:
-            raise MeshError(f"{body.source} has no node at {getattr(where, '__name__', where)!r}.")
+            raise MeshError(f"{body.source} has no node at {place_name(where)}.")
         return dofs if isinstance(space, tuple) else dofs[0]
     facets = body.facets(where)
     body.mesh.topology.create_connectivity(body.dim - 1, body.dim)
@@ -119,7 +120,7 @@ class Loads:
 
     def _term(self, load: Load) -> tuple[Load, Any, ufl.Measure]:
         mesh, dim = self._V.mesh, self._V.mesh.geometry.dim
-        what = f"{type(load).__name__} at {load.where!r}"
+        what = f"{type(load).__name__} at {place_name(load.where)}"
         if isinstance(load, Pressure):
             value = self._coefficient(load.value, what)
         else:

@@ -181,7 +181,7 @@ class Paraview(Observer):
         self._u.interpolate(problem.u)
         stress, _ = problem.fields.arrays()
         for region in problem.regions.values():
-            values = {"stress": stress[region.cells].reshape(region.size, -1)}
+            values = {"stress": stress[region.cells].reshape(region.size, stress.shape[-1])}
             values |= region.material.state_layout.split(region.history.committed)
             for name, function in self._fields.items():
                 if name in values and region.size:

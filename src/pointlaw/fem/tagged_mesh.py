@@ -79,7 +79,7 @@ class TaggedMesh:
         owned = facets[facets < self.mesh.topology.index_map(self.dim - 1).size_local]
         inside = self.mesh.comm.allreduce(len(np.setdiff1d(owned, exterior)))
         if inside:
-            raise MeshError(f"{inside} facets of {_label(where)} lie inside the body; a load needs the boundary.")
+            raise MeshError(f"{inside} facets of {place_name(where)} lie inside the body; a load needs the boundary.")
         return fem.compute_integration_domains(fem.IntegralType.exterior_facet, self.mesh.topology, facets)
 
     def check(self) -> None:
@@ -88,7 +88,7 @@ class TaggedMesh:
         owned = np.arange(mesh.topology.index_map(self.dim).size_local, dtype=np.int32)
         vertices = _corner_points(mesh)
         expression = fem.Expression(ufl.JacobianDeterminant(mesh), vertices, jit_options=jit_options())
-        determinant = expression.eval(mesh, owned).reshape(len(owned), -1)
+        determinant = expression.eval(mesh, owned).reshape(len(owned), len(vertices))  # a rank may own no cell
         smallest, largest = determinant.min(axis=1, initial=np.inf), determinant.max(axis=1, initial=-np.inf)
         twisted = owned[smallest * largest <= 1e-24 * np.maximum(smallest**2, largest**2)]
         bad = np.union1d(twisted, self._folded())
@@ -136,14 +136,14 @@ class TaggedMesh:
                 str(value) for value in present if value not in named.values()
             ]
             raise MeshError(
-                f"{self.source} has no {kind} tagged {_label(where)}; "
+                f"{self.source} has no {kind} tagged {place_name(where)}; "
                 f"it has {', '.join(known) if known else 'no tags'}."
             )
         return np.empty(0, dtype=np.int32) if tags is None else tags.find(tag)
 
     def _not_empty(self, entities: np.ndarray, where: Where, kind: str) -> np.ndarray:
         if self.mesh.comm.allreduce(len(entities)) == 0:
-            raise MeshError(f"{self.source} has no {kind} at {_label(where)}.")
+            raise MeshError(f"{self.source} has no {kind} at {place_name(where)}.")
         return entities
 
 
@@ -152,7 +152,8 @@ def tagged(mesh: "TaggedMesh | dolfinx.mesh.Mesh") -> TaggedMesh:
     return mesh if isinstance(mesh, TaggedMesh) else TaggedMesh(mesh)
 
 
-def _label(where: Where) -> str:
+def place_name(where: Where) -> str:
+    """Return what messages call a place; the same on all ranks, which the ``repr`` of a function is not."""
     return f"the place {getattr(where, '__name__', where)}" if callable(where) else repr(where)
 
 
