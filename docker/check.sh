@@ -75,7 +75,7 @@ with_buildah() {
   container=$(buildah "${store[@]}" from --pull-never "$tag")
   inside() { buildah "${store[@]}" run --isolation chroot "$container" -- "$@"; }
   size=$(buildah "${store[@]}" images --format '{{.Size}}' "$tag")
-  command=$(buildah "${store[@]}" inspect --type image --format '{{join .OCIv1.Config.Cmd " "}}' "$tag")
+  command=$(buildah "${store[@]}" inspect --type image --format '{{range .OCIv1.Config.Cmd}}{{.}} {{end}}' "$tag")
 }
 
 with_docker() {
@@ -83,7 +83,7 @@ with_docker() {
   time docker build "${arguments[@]}" -t "$tag" -f docker/Dockerfile .
   inside() { docker run --rm "$tag" "$@"; }
   size=$(docker image inspect --format '{{.Size}} bytes' "$tag")
-  command=$(docker image inspect --format '{{join .Config.Cmd " "}}' "$tag")
+  command=$(docker image inspect --format '{{range .Config.Cmd}}{{.}} {{end}}' "$tag")
 }
 
 missing=()
