@@ -1,6 +1,6 @@
-"""Load steps of volume elements a second: the batched engine, the general one, and a plain DOLFINx + MUMPS Newton solver.
+"""Load steps of volume elements a second: the batched engine, the general one, and a plain DOLFINx + MUMPS solver.
 
-    python benchmarks/bench_rve_throughput.py            # one core: 20×20 voxels, three solvers on the same paths; 3D; gmsh
+    python benchmarks/bench_rve_throughput.py            # one core: 20×20 voxels, three solvers; 3D; gmsh
     python benchmarks/bench_rve_throughput.py --ranks    # the sampling of the same volume element on 1 and 2 ranks
 
 The solvers take turns path by path and step by step, each with a tolerance of 1e-6, because machines are shared; the
@@ -40,6 +40,7 @@ from pointlaw.tensors import PLANE_STRAIN, SMALL_STRAIN_3D
 OUT = Path(__file__).parent / "out"
 MATRIX, FIBRE = J2(70e3, 0.3, 200.0, H=1000.0), LinearElastic(400e3, 0.2)
 TOLERANCE = 1e-6
+WALK = {"kind": "random_walk", "bound": 0.01, "step_size": 1e-3, "seed": 1}
 
 
 class PlainSolver:
@@ -143,14 +144,21 @@ class PlainSolver:
 def composite():
     """The volume element of the comparison: 20×20 voxels, a quarter of them stiff fibres."""
     structure = Inclusions([[0.3, 0.3], [0.75, 0.7]], 0.2)
-    return VolumeElement(structure.mesh(20), {"matrix": PlaneStrain(MATRIX), "inclusion": PlaneStrain(FIBRE)},
-                         Periodic())
+    return VolumeElement(
+        structure.mesh(20), {"matrix": PlaneStrain(MATRIX), "inclusion": PlaneStrain(FIBRE)}, Periodic()
+    )
 
 
-def clock(function):
+def walks(paths, steps, kinematics):
+    """The same random walks for everybody, [paths, steps + 1, m]."""
+    return make_plan(WALK | {"paths": paths, "steps": steps}).load(range(paths), kinematics).target
+
+
+def clock(engine, strain, state):
+    """One load step of an engine: seconds a row, and the answer."""
     begin = time.perf_counter()
-    answer = function()
-    return time.perf_counter() - begin, answer
+    answer = engine.solve(strain, state, 1.0, tangent=False)
+    return (time.perf_counter() - begin) / len(strain), answer
 
 
 def compare(paths, steps):
@@ -158,8 +166,7 @@ def compare(paths, steps):
     element = composite()
     batched, general = BatchedEngine(element, tolerance=TOLERANCE), GeneralEngine(element, tolerance=TOLERANCE)
     plain = PlainSolver(element)
-    plan = make_plan({"kind": "random_walk", "paths": paths, "steps": steps, "bound": 0.01, "step_size": 1e-3, "seed": 1})
-    strain = plan.load(range(paths), PLANE_STRAIN).target
+    strain = walks(paths, steps, PLANE_STRAIN)
     few = max(1, paths // 16)  # the slow ones take a share of the paths; all numbers are per path and step
     seconds = {"batched": [], "general": [], "plain": []}
     state, slow = batched.initial_state(paths), general.initial_state(few)
@@ -167,12 +174,11 @@ def compare(paths, steps):
     gap = tight = 0.0
     iterations = 0
     for k in range(1, steps + 1):
-        t, answer = clock(lambda k=k: batched.solve(strain[:, k], state, 1.0, tangent=False))
-        seconds["batched"].append(t / paths)
-        state = answer.state
-        t, reference = clock(lambda k=k: general.solve(strain[:few, k], slow, 1.0, tangent=False))
-        seconds["general"].append(t / few)
-        slow = reference.state
+        t, answer = clock(batched, strain[:, k], state)
+        seconds["batched"].append(t)
+        t, reference = clock(general, strain[:few, k], slow)
+        seconds["general"].append(t)
+        state, slow = answer.state, reference.state
         begin, found = time.perf_counter(), []
         for row in range(few):
             plain.w, plain.ep, plain.p = plains[row]
@@ -196,25 +202,28 @@ def compare(paths, steps):
         "stress_gap_to_general": tight,
         "rows_left_to_general": batched.fallen,
     }
-    print(f"2D plane strain, 20×20 voxels ({element.free} unknowns), J2 matrix, elastic fibres, Newton to {TOLERANCE:g}")
+    print(f"2D plane strain, 20×20 voxels ({element.free} unknowns), J2 matrix, elastic fibres, Newton to {TOLERANCE}")
     for name in rows:
         print(f"  {name:8s} {table['steps_per_second'][name]:9.0f} load steps a second")
-    print(f"  batched is {table['ratio_plain_over_batched']:.1f} times the plain solver (goal 8),"
-          f" the general engine {table['ratio_plain_over_general']:.2f} times")
-    print(f"  stresses differ by {gap:.1e} (plain) and {tight:.1e} (general) of the largest;"
-          f" {table['newton_iterations_batched']:.2f} and {table['newton_iterations_plain']:.2f} iterations a step")
+    print(
+        f"  batched is {table['ratio_plain_over_batched']:.1f} times the plain solver (goal 8),"
+        f" the general engine {table['ratio_plain_over_general']:.2f} times"
+    )
+    print(
+        f"  stresses differ by {gap:.1e} (plain) and {tight:.1e} (general) of the largest;"
+        f" {table['newton_iterations_batched']:.2f} and {table['newton_iterations_plain']:.2f} iterations a step"
+    )
     return table
 
 
 def rate(name, element, engine, paths, steps, kinematics):
     """Load steps a second of one engine."""
-    plan = make_plan({"kind": "random_walk", "paths": paths, "steps": steps, "bound": 0.01, "step_size": 1e-3, "seed": 1})
-    strain, state = plan.load(range(paths), kinematics).target, engine.initial_state(paths)
+    strain, state = walks(paths, steps, kinematics), engine.initial_state(paths)
     times = []
     for k in range(1, steps + 1):
-        t, answer = clock(lambda k=k: engine.solve(strain[:, k], state, 1.0, tangent=False))
+        t, answer = clock(engine, strain[:, k], state)
         state = answer.state
-        times.append(t / paths)
+        times.append(t)
     table = {"unknowns": element.free, "steps_per_second": float(1.0 / np.median(times))}
     print(f"{name}: {element.free} unknowns, {table['steps_per_second']:.1f} load steps a second")
     return table
@@ -225,21 +234,21 @@ def others(steps):
     tables = {}
     ball = Inclusions([[0.5, 0.5, 0.5]], 0.35)
     element = VolumeElement(ball.mesh(8), {"matrix": MATRIX, "inclusion": FIBRE}, Periodic())
-    tables["3d_8"] = rate("3D, 8³ voxels, general engine", element, GeneralEngine(element, tolerance=TOLERANCE), 1, steps,
-                          SMALL_STRAIN_3D)
+    engine = GeneralEngine(element, tolerance=TOLERANCE)
+    tables["3d_8"] = rate("3D, 8³ voxels, general engine", element, engine, 1, steps, SMALL_STRAIN_3D)
     try:
         import gmsh  # noqa: F401
     except ImportError:
         print("gmsh is not installed; its mesh is left out")
         return tables
     fibres = random_inclusions(0.4, 12, seed=2)
-    element = VolumeElement(fibres.conforming_mesh(0.022), {"matrix": PlaneStrain(MATRIX), "inclusion": PlaneStrain(FIBRE)},
-                            Periodic())
+    laws = {"matrix": PlaneStrain(MATRIX), "inclusion": PlaneStrain(FIBRE)}
+    element = VolumeElement(fibres.conforming_mesh(0.022), laws, Periodic())
     tables["gmsh_nodes"] = len(element.x)
     for name, engine, paths in (("general", GeneralEngine, 1), ("batched", BatchedEngine, 16)):
         made = engine(element, tolerance=TOLERANCE)
-        tables[f"gmsh_{name}"] = rate(f"2D, gmsh, {len(element.x)} nodes, {name} engine", element, made, paths, steps,
-                                      PLANE_STRAIN)
+        title = f"2D, gmsh, {len(element.x)} nodes, {name} engine"
+        tables[f"gmsh_{name}"] = rate(title, element, made, paths, steps, PLANE_STRAIN)
     return tables
 
 
@@ -249,10 +258,11 @@ def worker(out, paths):
 
     structure = Inclusions([[0.3, 0.3], [0.75, 0.7]], 0.2)
     laws = {"matrix": PlaneStrain(MATRIX), "inclusion": PlaneStrain(FIBRE)}
-    plan = make_plan({"kind": "random_walk", "paths": paths, "steps": 50, "bound": 0.01, "step_size": 1e-3, "seed": 1})
     law = RVEMaterial(structure.mesh(20), laws, tolerance=TOLERANCE)
     MPI.COMM_WORLD.Barrier()
-    report = sample(law, plan, out, batch=16, teacher="benchmark", parameters={})
+    report = sample(
+        law, make_plan(WALK | {"paths": paths, "steps": 50}), out, batch=16, teacher="benchmark", parameters={}
+    )
     if MPI.COMM_WORLD.rank == 0:
         print(json.dumps({"seconds": report.seconds, "paths": report.computed}))
 
@@ -269,8 +279,11 @@ def scaling(rounds=3, paths=256):
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 seconds[ranks].append(json.loads(done.stdout.splitlines()[-1])["seconds"])
     ratios = np.array(seconds[1]) / np.array(seconds[2])
-    print(f"sampling {paths} paths of 50 steps: {np.median(seconds[1]):.2f} s on 1 rank, {np.median(seconds[2]):.2f} s on 2;"
-          f" {np.median(ratios):.2f} times faster (goal 1.9), each round {np.round(ratios, 2).tolist()}")
+    one, two = (np.median(seconds[ranks]) for ranks in (1, 2))
+    print(
+        f"sampling {paths} paths of 50 steps: {one:.2f} s on 1 rank, {two:.2f} s on 2; "
+        f"{np.median(ratios):.2f} times faster (goal 1.9), each round {np.round(ratios, 2).tolist()}"
+    )
     return {"seconds": {str(k): v for k, v in seconds.items()}, "ratio": float(np.median(ratios))}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pointlaw.data import load_dataset
 from pointlaw.errors import InputError, NotConverged
-from pointlaw.materials import J2, Material, PlaneStrain, Response
+from pointlaw.materials import J2, LinearElastic, Material, PlaneStrain, Response
 from pointlaw.paths import drive
 from pointlaw.rve.collect import read_paths
 from pointlaw.rve.plan import make_plan
@@ -199,10 +199,10 @@ def test_a_teacher_may_come_from_a_python_file(tmp_path):
     (tmp_path / "own.py").write_text(
         "from pointlaw.materials import LinearElastic as Own\ndef make(E):\n    return Own(E, 0.3)"
     )
-    text = CONFIG.replace('law = "J2"', 'python = "own.py:make"')
+    text = CONFIG.replace('law = "J2"', 'python = "own.py:make"').replace('reduce = "PlaneStrain"', "")
     (tmp_path / "c.toml").write_text(text.replace("E = 210e3, nu = 0.3, yield_stress = 250.0, H = 1000.0", "E = 7.0"))
     _, _, teacher = read_sample_file(tmp_path / "c.toml")
-    assert (teacher().law.E, teacher().kinematics) == (7.0, PLANE_STRAIN)
+    assert (type(teacher()), teacher().E) == (LinearElastic, 7.0)
 
 
 @pytest.mark.parametrize(
@@ -214,14 +214,78 @@ def test_a_teacher_may_come_from_a_python_file(tmp_path):
         ("[plan]", "[plan", "is not a TOML file"),
         ('output = "out"', "", "'output' is missing"),
         ('law = "J2"', 'law = "J3"', "there is no law 'J3'; known are"),
-        ('law = "J2"', 'python = "own.txt:make"', "must look like 'file.py:function'"),
-        ('law = "J2"', 'python = "own.py:make"', "there is no file"),
-        ('law = "J2"', "", "either law or python"),
+        ('law = "J2"\nreduce = "PlaneStrain"', 'python = "own.txt:make"', "must look like 'file.py:function'"),
+        ('law = "J2"\nreduce = "PlaneStrain"', 'python = "own.py:make"', "there is no file"),
+        ('law = "J2"', "", "one of law"),
         ("H = 1000.0", "h = 1000.0", "unexpected keyword argument 'h'"),
         ("E = 210e3", "E = -1.0", "E = -1"),
     ],
 )
 def test_a_wrong_configuration_gets_a_sentence(tmp_path, old, new, sentence):
     (tmp_path / "c.toml").write_text(CONFIG.replace(old, new, 1))
+    with pytest.raises(InputError, match=sentence):
+        read_sample_file(tmp_path / "c.toml")[2]()
+
+
+CELL = """
+output = "out"
+[teacher]
+microstructure = "Laminate"
+parameters = { fractions = [0.5, 0.5] }
+resolution = 4
+tolerance = 1e-10
+[teacher.phases.layer_1]
+law = "J2"
+parameters = { E = 70e3, nu = 0.3, yield_stress = 200.0, H = 1000.0 }
+reduce = "PlaneStrain"
+[teacher.phases.layer_2]
+law = "LinearElastic"
+parameters = { E = 400e3, nu = 0.2 }
+reduce = "PlaneStrain"
+[plan]
+kind = "proportional"
+paths = 6
+steps = 5
+bound = 0.01
+"""
+
+
+def test_a_volume_element_is_sampled_and_the_card_says_of_what_it_is_made(tmp_path):
+    (tmp_path / "c.toml").write_text(CELL)
+    file, plan, teacher = read_sample_file(tmp_path / "c.toml")
+    report = sample(teacher, plan, tmp_path / "out", batch=file.batch)
+    dataset = load_dataset(report.dataset)
+    record = drive(teacher(), plan.load(range(6), PLANE_STRAIN))
+    assert np.allclose(dataset.stress, record.stress, rtol=1e-12)
+    told = dataset.card.parameters
+    assert (told["mesh"]["cells"], told["constraint"]) == (16, "Periodic()")
+    assert told["phases"]["layer_1"]["law"]["yield_stress"] == 200.0
+    assert told["mesh"]["share_of_cells"] == {"layer_1": 0.5, "layer_2": 0.5}
+    assert {"dolfinx", "engine"} <= dataset.card.versions.keys()
+
+
+def test_which_engine_answers_makes_no_other_run(tmp_path):
+    for engine in ("batched", "general"):
+        (tmp_path / "c.toml").write_text(CELL.replace("resolution", f'engine = "{engine}"\nresolution'))
+        _, plan, teacher = read_sample_file(tmp_path / "c.toml")
+        report = sample(teacher, plan, tmp_path / "out", batch=8)
+    assert report.computed == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("resolution = 4", "", "needs either resolution"),
+        ("resolution = 4", "resolution = 4\nmesh = 'cell.msh'", "either microstructure or mesh"),
+        ("resolution = 4", "element_size = 0.1", "has no conforming mesh"),
+        ('"Laminate"', '"Lamination"', "there is no microstructure 'Lamination'; known are"),
+        ("fractions", "fraction", "Laminate does not take these parameters"),
+        ("[0.5, 0.5]", "[0.5, 0.6]", "sum to 1"),
+        ("phases.layer_2", "phases.layer_3", "layer_3"),
+        ("phases.layer_2", "phase.layer_2", "'phase' is not a known entry"),
+    ],
+)
+def test_a_wrong_volume_element_gets_a_sentence(tmp_path, old, new, sentence):
+    (tmp_path / "c.toml").write_text(CELL.replace(old, new, 1))
     with pytest.raises(InputError, match=sentence):
         read_sample_file(tmp_path / "c.toml")[2]()

@@ -1,0 +1,202 @@
+"""The teacher in a sampling file: a law, a volume element of laws, or what a Python function of the user's makes.
+
+The schema names classes and their parameters and adds nothing of its own: ``law`` is any law of ``pointlaw.materials``,
+``microstructure`` any of ``pointlaw.rve.microstructure``. Names and parameters that do not exist are a sentence.
+"""
+
+import importlib.util
+import inspect
+import sys
+from abc import ABC
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from pointlaw import materials
+from pointlaw.errors import InputError
+from pointlaw.fem.mesh_files import read_mesh
+from pointlaw.fem.mpi import MPI
+from pointlaw.fem.tagged_mesh import TaggedMesh
+from pointlaw.materials import Material
+from pointlaw.rve import constraint as constraints
+from pointlaw.rve import microstructure as microstructures
+from pointlaw.rve.constraint import Constraint
+from pointlaw.rve.material import RVEMaterial
+from pointlaw.rve.microstructure import Microstructure
+
+_Strict = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Law(pydantic.BaseModel):
+    """A law by its class.
+
+    Attributes
+    ----------
+    law : str
+        A class of ``pointlaw.materials``, such as ``"J2"``.
+    parameters : dict
+        Its parameters.
+    reduce : str, optional
+        A reduction around it: ``"PlaneStrain"``, ``"PlaneStress"``, ``"Axisymmetric"`` or ``"Uniaxial"``.
+    """
+
+    model_config = _Strict
+
+    law: str
+    parameters: dict[str, Any] = {}
+    reduce: Literal["PlaneStrain", "PlaneStress", "Axisymmetric", "Uniaxial"] | None = None
+
+    def make(self) -> Material:
+        """Return the law; raises ``InputError`` for an unknown class or parameter."""
+        known = _concrete(materials, Material)
+        made: Material = _call("law", self.law, known, self.parameters)
+        return known[self.reduce](made) if self.reduce else made
+
+
+class Cell(pydantic.BaseModel):
+    """A volume element.
+
+    Attributes
+    ----------
+    microstructure : str, optional
+        A class or function of ``pointlaw.rve.microstructure``, such as ``"random_inclusions"``, or ``"read_image"``.
+    parameters : dict
+        Its parameters.
+    resolution : int or list of int, optional
+        Voxels along the first or along each axis.
+    element_size : float, optional
+        Instead of voxels: edge length of a conforming mesh (needs gmsh), unit of length.
+    mesh : str, optional
+        Instead of a microstructure: a mesh file with tagged cells, relative to the configuration.
+    voids : list of str
+        Phases that are left out of a voxel mesh.
+    phases : dict
+        A law for each phase.
+    constraint : str
+        ``"Periodic"``, ``"LinearDisplacement"`` or ``"UniformTraction"``.
+    engine, degree, tolerance
+        As in :class:`~pointlaw.rve.RVEMaterial`.
+    """
+
+    model_config = _Strict
+
+    microstructure: str | None = None
+    parameters: dict[str, Any] = {}
+    resolution: int | list[int] | None = None
+    element_size: float | None = None
+    mesh: str | None = None
+    voids: list[str] = []
+    phases: dict[str, Law]
+    constraint: Literal["Periodic", "LinearDisplacement", "UniformTraction"] = "Periodic"
+    engine: Literal["auto", "general", "batched"] = "auto"
+    degree: Literal[1, 2] = 1
+    tolerance: float = pydantic.Field(default=1e-8, gt=0.0, lt=1.0)
+
+    @pydantic.model_validator(mode="after")
+    def _one_mesh(self) -> "Cell":
+        if (self.microstructure is None) == (self.mesh is None):
+            raise ValueError("the mesh comes from either microstructure or mesh")
+        if self.microstructure and (self.resolution is None) == (self.element_size is None):
+            raise ValueError("a microstructure needs either resolution (voxels) or element_size (gmsh)")
+        return self
+
+    def make(self, folder: Path) -> Material:
+        """Return the volume element on this rank alone; file names are relative to ``folder``."""
+        constraint: Constraint = getattr(constraints, self.constraint)()
+        phases: dict[str | int, Material] = {
+            int(tag) if tag.isdigit() else tag: law.make() for tag, law in self.phases.items()
+        }
+        options: dict[str, Any] = {"engine": self.engine, "degree": self.degree, "tolerance": self.tolerance}
+        return RVEMaterial(self._mesh(folder), phases, constraint, **options)
+
+    def _mesh(self, folder: Path) -> TaggedMesh:
+        if self.mesh is not None:
+            return read_mesh(folder / self.mesh, MPI.COMM_SELF)
+        known: dict[str, Callable[..., Any]] = _concrete(microstructures, Microstructure)
+        makers = ("random_inclusions", "lattice_inclusions", "read_image")
+        known |= {name: getattr(microstructures, name) for name in makers}
+        parameters = dict(self.parameters)
+        if self.microstructure == "read_image" and "path" in parameters:
+            parameters["path"] = folder / parameters["path"]
+        structure = _call("microstructure", str(self.microstructure), known, parameters)
+        if self.resolution is not None:
+            made: TaggedMesh = structure.mesh(self.resolution, voids=self.voids)
+            return made
+        if not hasattr(structure, "conforming_mesh"):
+            raise InputError(f"{self.microstructure} has no conforming mesh; give resolution instead of element_size.")
+        conforming: TaggedMesh = structure.conforming_mesh(self.element_size)
+        return conforming
+
+
+class Python(pydantic.BaseModel):
+    """A function of the user's that makes the teacher; its code is run.
+
+    Attributes
+    ----------
+    python : str
+        ``"file.py:function"``, the file relative to the configuration.
+    parameters : dict
+        Its arguments, by keyword.
+    """
+
+    model_config = _Strict
+
+    python: str
+    parameters: dict[str, Any] = {}
+
+    def make(self, folder: Path) -> Material:
+        """Return what the function returns; raises ``InputError`` unless that is a material."""
+        made = _call("function", self.python, {self.python: _function(self.python, folder)}, self.parameters)
+        if not isinstance(made, Material):
+            raise InputError(f"{self.python} returned a {type(made).__name__}; it must return a Material.")
+        return made
+
+
+def teacher_kind(values: dict[str, Any]) -> type[Law | Cell | Python]:
+    """Return the schema that fits the entries of ``[teacher]``; raises ``InputError`` if they do not tell."""
+    found = [kind for key, kind in (("law", Law), ("phases", Cell), ("python", Python)) if key in values]
+    if len(found) != 1:
+        raise InputError(
+            "The teacher is given by one of law (a law), phases (a volume element) and python (a function); "
+            f"its entries are {', '.join(values) or 'none'}."
+        )
+    return found[0]
+
+
+def _concrete(room: Any, kind: type[ABC]) -> dict[str, Any]:
+    """Return the classes of ``room`` that are of this kind and not abstract, by name."""
+    classes = {name: found for name, found in vars(room).items() if inspect.isclass(found) and issubclass(found, kind)}
+    return {name: found for name, found in classes.items() if not inspect.isabstract(found)}
+
+
+def _call(what: str, name: str, known: dict[str, Any], parameters: dict[str, Any]) -> Any:
+    """Call ``known[name]``; wrong names become a sentence, errors inside the call stay what they are."""
+    if name not in known:
+        raise InputError(f"there is no {what} '{name}'; known are {', '.join(sorted(known))}.")
+    try:
+        inspect.signature(known[name]).bind(**parameters)
+    except TypeError as error:
+        raise InputError(f"{name} does not take these parameters: {error}.") from error
+    return known[name](**parameters)
+
+
+def _function(place: str, folder: Path) -> Callable[..., Any]:
+    """Return the function ``file.py:function``."""
+    name, _, function = place.rpartition(":")
+    if not name.endswith(".py") or not function:
+        raise InputError(f"python = '{place}' must look like 'file.py:function'.")
+    file = folder / name
+    if not file.is_file():
+        raise InputError(f"there is no file {file}, which python = '{place}' names.")
+    spec = importlib.util.spec_from_file_location(f"pointlaw_teacher_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{file} cannot be loaded as a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise InputError(f"{file} has no function '{function}'.")
+    return found
