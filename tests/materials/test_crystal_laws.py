@@ -12,7 +12,9 @@ from pointlaw.materials import (
     LinearElastic,
     NeoHooke,
     PlaneStrain,
+    PointStatus,
     Rotated,
+    Substepped,
     TaylorPolycrystal,
     Uniaxial,
     bunge_rotation,
@@ -60,6 +62,28 @@ def test_a_step_of_the_crystal_solves_flow_and_hardening_by_backward_euler():
     assert g - before["resistance"] == pytest.approx(own @ Q, rel=1e-9)
     assert np.abs(slip).sum() > 0.01
     assert parts["slip"][:, 0] - before["slip"][:, 0] == pytest.approx(np.abs(slip).sum(axis=1))
+
+
+@pytest.mark.parametrize(("n", "q"), [(5.0, 1.4), (20.0, 1.4), (100.0, 1.0)])
+def test_steps_of_many_yield_strains_are_solved_by_following_the_exponent(n, q):
+    law = CrystalPlasticity(**{**COPPER, "n": n, "q": q})
+    strain = np.random.default_rng(0).uniform(-0.05, 0.05, (100, 6))
+    got = law.update(strain, law.initial_state(100), 10.0)
+    assert (got.status == PointStatus.FINE).all()
+    elastic = got.stress @ law.law.compliance + got.state[:, :6] - strain
+    assert np.abs(elastic).max() < 1e-12
+    tau, g = got.stress @ SCHMID_SYM.T, got.state[:, 6:18]
+    slip = 10.0 * COPPER["rate"] * np.abs(tau / g) ** n * np.sign(tau)
+    assert got.state[:, :6] == pytest.approx(slip @ SCHMID_SYM, abs=1e-9)
+
+
+def test_where_latent_hardening_leaves_no_solution_substeps_find_one():
+    """With q > 1 the discrete equations of a huge, nearly rate-independent step may have a fold: see the notes."""
+    law = CrystalPlasticity(**{**COPPER, "n": 100.0})
+    strain = np.random.default_rng(0).uniform(-0.05, 0.05, (100, 6))
+    assert (law.update(strain, law.initial_state(100), 10.0).status == PointStatus.FAILED).any()
+    patient = Substepped(law)
+    assert (patient.update(strain, patient.initial_state(100), 10.0).status == PointStatus.FINE).all()
 
 
 @pytest.mark.parametrize("make", [CrystalPlasticity, FiniteCrystalPlasticity])

@@ -36,7 +36,9 @@ class CrystalPlasticity(BlockedMaterial):
     Notes
     -----
     State: ``plastic_strain`` (6, Mandel, crystal axes), ``resistance`` (12, unit of stress) and ``slip`` (Σ|γ|, 1).
-    A point whose implicit step is not solved answers ``FAILED``; ``Substepped`` helps.
+    A point whose implicit step is not solved answers ``FAILED``. Latent hardening with ``q > 1`` makes the choice of
+    systems unstable (Hill 1966, doi 10.1016/0022-5096(66)90040-8), so that huge steps of a nearly rate-independent
+    crystal may have no solution near the trial state; ``Substepped`` helps.
     """
 
     kinematics = SMALL_STRAIN_3D

@@ -7,6 +7,7 @@ all of this; they differ in the tensors along which slip relaxes the strain.
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,10 @@ def fcc_systems() -> tuple[Array, Array]:
             directions.append(direction / np.sqrt(2.0))
     return np.array(directions), np.array(normals)
 
+
+TOLERANCE = 1e-12  # of the strain equation relative to the elastic strain at g0, and of the resistances to g0
+ROUGH = 1e-2  # the same, on the way to the exponent that is wanted
+SOFT_EXPONENT, GROWTH = 6.0, 1.5  # a point that is not solved at once follows the exponent from here in such ratios
 
 _DIRECTIONS, _NORMALS = fcc_systems()
 SCHMID = _DIRECTIONS[:, :, None] * _NORMALS[:, None, :]  # d⊗n, [12, 3, 3]
@@ -80,16 +85,17 @@ class SlipLaw:
         self.compliance, self.stiffness = compliance, np.linalg.inv(compliance)
         self.strain_scale = g0 * compliance[3, 3]
 
-    def slip(self, stress: Array, g: Array, dt: float) -> SlipState:
+    def slip(self, stress: Array, g: Array, dt: float, *, n: float | None = None) -> SlipState:
         """Return the slip of a step of length ``dt`` at ``stress[q, 6]`` and resistances ``g[q, 12]``."""
+        n = self.n if n is None else n
         ratio = (stress @ SCHMID_SYM.T) / g
         size = np.abs(ratio)
-        power = (self.rate * dt) * size ** (self.n - 1.0)
+        power = (self.rate * dt) * size ** (n - 1.0)
         left = 1.0 - g / self.g_sat
         steep = np.abs(left) ** (self.a - 1.0) if self.a != 1.0 else np.ones_like(left)
         return SlipState(
             increment=power * ratio,
-            k=self.n * power / g,
+            k=n * power / g,
             ratio=ratio,
             h=self.h0 * steep * left,
             dh=-self.h0 * self.a / self.g_sat * steep,
@@ -115,14 +121,45 @@ class SlipLaw:
         trial = driving @ self.stiffness
         strongest = np.max(np.abs(trial @ SCHMID_SYM.T) / g_old, axis=1)
         # Slip cannot exceed the strain at hand, which bounds |τ/g|: start there, not at the far larger trial stress.
-        strain = np.sqrt(np.einsum("pi,pi->p", driving, driving))
-        with np.errstate(divide="ignore", over="ignore"):
-            bound = (2.0 * strain / (self.rate * dt)) ** (1.0 / self.n) if dt > 0.0 else np.full(len(strain), np.inf)
+        bound = self._ratio_bound(driving, dt, self.n)
         share = np.where(strongest > bound, bound / np.where(strongest > 0.0, strongest, 1.0), 1.0)
         start = np.concatenate([trial * share[:, None], g_old], axis=1)
+        x, solved = self._newton(start, driving, flow, g_old, dt, self.n, TOLERANCE)
+        rows = np.flatnonzero(~solved & np.isfinite(driving).all(axis=1))
+        if len(rows) and dt > 0.0:
+            x[rows], solved[rows] = self._by_continuation(
+                start[rows], driving[rows], flow if flow.ndim == 2 else flow[rows], g_old[rows], dt
+            )
+        return x[:, :6], x[:, 6:], solved
+
+    def _ratio_bound(self, driving: Array, dt: float, n: float) -> Array:
+        """Return the largest ``|τ/g|`` that the strain at hand allows, ``[p]``."""
+        strain = np.sqrt(np.einsum("pi,pi->p", driving, driving))
+        if dt == 0.0:
+            return np.full(len(strain), np.inf)
+        return (2.0 * strain / (self.rate * dt)) ** (1.0 / n)
+
+    def _by_continuation(
+        self, start: Array, driving: Array, flow: Array, g_old: Array, dt: float
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Solve with small exponents first and follow the solution to ``n``; the stress stays near it all the way."""
+        steps = max(1, math.ceil(math.log(self.n / SOFT_EXPONENT, GROWTH)))
+        ladder = [max(1.0, self.n * GROWTH ** (k - steps)) for k in range(steps)]
+        x, last = start, self.n
+        for n in [*ladder, self.n]:
+            scale = self._ratio_bound(driving, dt, n) / self._ratio_bound(driving, dt, last)
+            x = np.concatenate([x[:, :6] * scale[:, None], x[:, 6:]], axis=1)
+            x, solved = self._newton(x, driving, flow, g_old, dt, n, TOLERANCE if n == self.n else ROUGH)
+            last = n
+        return x, solved
+
+    def _newton(
+        self, start: Array, driving: Array, flow: Array, g_old: Array, dt: float, n: float, tolerance: float
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Return stress and resistances side by side, ``[p, 18]``, and which rows are solved, for an exponent ``n``."""
 
         def residual(x: Array, rows: Rows) -> Array:
-            now = self.slip(x[:, :6], x[:, 6:], dt)
+            now = self.slip(x[:, :6], x[:, 6:], dt, n=n)
             relaxed = _along(now.increment, flow, rows)
             strain_gap = (x[:, :6] @ self.compliance + relaxed - driving[rows]) / self.strain_scale
             own = now.h * np.abs(now.increment)
@@ -131,18 +168,16 @@ class SlipLaw:
             return np.concatenate([strain_gap, gap / self.g0], axis=1)
 
         def direction(x: Array, r: Array, rows: Rows) -> Array:
-            now = self.slip(x[:, :6], x[:, 6:], dt)
+            now = self.slip(x[:, :6], x[:, 6:], dt, n=n)
             linear = self.linearise(now)
-            gap = self.g0 * r[:, 6:]
             kx = now.k * now.ratio
-            slow = linear.inverse_hardening(gap)
+            slow = linear.inverse_hardening(self.g0 * r[:, 6:])
             right = -self.strain_scale * r[:, :6] - _along(kx * slow, flow, rows)
             step = solve_rows(linear.matrix(self.compliance, flow, rows), right)
             pull = now.h * np.sign(now.ratio) * now.k * (step @ SCHMID_SYM.T)
             return np.concatenate([step, linear.hardened(pull) - slow], axis=1)
 
-        x, solved = newton_rows(residual, direction, start)
-        return x[:, :6], x[:, 6:], solved
+        return newton_rows(residual, direction, start, tolerance=tolerance)
 
     def linearise(self, now: SlipState) -> "LinearSlip":
         """Return the derivative of slip with stress when the resistances follow; see :class:`LinearSlip`."""
