@@ -34,3 +34,15 @@ def test_the_plate_with_a_hole_takes_the_same_iterations_with_the_umat(fortran_l
     assert two[1] == one[1]
     assert max(one[1]) >= 3  # the plate does flow
     assert two[0] == pytest.approx(one[0], rel=1e-8, abs=1e-8 * np.abs(one[0]).max())
+
+
+@pytest.mark.mpi(ranks=2)
+def test_every_rank_builds_tries_and_loads_the_library_at_once(c_library):
+    from pointlaw.fem import MPI
+
+    law = UMAT(c_library("statev[0] += 1.0; }"), nstatv=1)
+    strain = np.full((2, 6), 1e-3 * (1 + MPI.COMM_WORLD.rank))
+    answer = law.update(strain, law.initial_state(2), 1.0)
+    sums = MPI.COMM_WORLD.allgather(float(answer.stress.sum()))
+    # Two points, 100 ε on the normal components; √2·100·√2 ε on the shears, from γ and back to Mandel order.
+    assert sums == pytest.approx([2 * (0.3 + 0.6), 4 * (0.3 + 0.6)])
