@@ -1,5 +1,6 @@
 """Laws written in torch: they are the built-in ones, and their derivatives are exact."""
 
+import doctest
 import subprocess
 import sys
 
@@ -210,6 +211,13 @@ def test_initial_values_and_scalars_arrive():
 def test_a_wrong_definition_gets_a_sentence(make, sentence):
     with pytest.raises(InputError, match=sentence):
         make()
+
+
+def test_the_example_of_the_module_runs():
+    from pointlaw.materials import autodiff, fields
+
+    assert doctest.testmod(autodiff).attempted >= 4
+    assert doctest.testmod(autodiff).failed == doctest.testmod(fields).failed == 0
 
 
 def test_torch_is_imported_only_when_a_torch_law_is_asked_for():

@@ -56,7 +56,7 @@ def test_a_step_of_the_crystal_solves_flow_and_hardening_by_backward_euler():
     tau, g = got.stress @ SCHMID_SYM.T, parts["resistance"]
     slip = 2.0 * COPPER["rate"] * np.abs(tau / g) ** COPPER["n"] * np.sign(tau)
     assert parts["plastic_strain"] - before["plastic_strain"] == pytest.approx(slip @ SCHMID_SYM, abs=1e-14)
-    assert got.stress @ law.law.compliance + parts["plastic_strain"] == pytest.approx(3.0 * STRAIN, abs=1e-13)
+    assert got.stress @ law.slip_law.compliance + parts["plastic_strain"] == pytest.approx(3.0 * STRAIN, abs=1e-13)
     own = COPPER["h0"] * (1.0 - g / COPPER["g_sat"]) ** COPPER["a"] * np.abs(slip)
     Q = COPPER["q"] + (1.0 - COPPER["q"]) * np.eye(12)
     assert g - before["resistance"] == pytest.approx(own @ Q, rel=1e-9)
@@ -70,7 +70,7 @@ def test_steps_of_many_yield_strains_are_solved_by_following_the_exponent(n, q):
     strain = np.random.default_rng(0).uniform(-0.05, 0.05, (100, 6))
     got = law.update(strain, law.initial_state(100), 10.0)
     assert (got.status == PointStatus.FINE).all()
-    elastic = got.stress @ law.law.compliance + got.state[:, :6] - strain
+    elastic = got.stress @ law.slip_law.compliance + got.state[:, :6] - strain
     assert np.abs(elastic).max() < 1e-12
     tau, g = got.stress @ SCHMID_SYM.T, got.state[:, 6:18]
     slip = 10.0 * COPPER["rate"] * np.abs(tau / g) ** n * np.sign(tau)

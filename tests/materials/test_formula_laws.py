@@ -1,11 +1,14 @@
 """Anisotropic, frictional, viscous and finite-strain plastic laws: parameters, limits and corners."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from pointlaw.errors import InputError
 from pointlaw.materials import (
     J2,
+    MATERIALS,
     DruckerPrager,
     FiniteJ2,
     GeneralisedMaxwell,
@@ -14,6 +17,7 @@ from pointlaw.materials import (
     Perzyna,
     PointStatus,
     TransverselyIsotropic,
+    WithFields,
     random_rotations,
 )
 from pointlaw.tensors import IDENTITY, from_mandel, rotation
@@ -53,6 +57,14 @@ STRAIN = 3e-3 * RNG.uniform(-1.0, 1.0, (50, 6))
 def test_a_wrong_parameter_gets_a_sentence(make, sentence):
     with pytest.raises(InputError, match=sentence):
         make()
+
+
+@pytest.mark.parametrize("name", MATERIALS)
+def test_a_law_keeps_its_constructor_arguments_so_that_a_card_can_name_them(name):
+    law = MATERIALS[name]()
+    arguments = inspect.signature(type(law).__init__).parameters.values()
+    missing = [p.name for p in arguments if p.kind is not p.VAR_KEYWORD and p.name not in ("self", *vars(law))]
+    assert set(missing) <= ({"law"} if isinstance(law, WithFields) else set())
 
 
 def test_equal_moduli_make_both_anisotropic_laws_isotropic():

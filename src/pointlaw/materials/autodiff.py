@@ -54,6 +54,7 @@ class AutodiffMaterial(BlockedMaterial):
     ):
         name = type(self).__name__
         self.kinematics, self.symmetric = kinematics, symmetric
+        self.state, self.initial, self.parameters = dict(state or {}), dict(initial or {}), dict(parameters or {})
         self._variables = StateLayout(dict(state or {}))
         self._constants: State = {}
         self._fields: dict[str, Array] = {}

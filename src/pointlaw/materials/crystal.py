@@ -58,19 +58,21 @@ class CrystalPlasticity(BlockedMaterial):
         a: float = 1.0,
         q: float = 1.4,
     ):
-        self.law = SlipLaw(
+        self.slip_law = SlipLaw(
             "CrystalPlasticity", rate, n, g0, g_sat, h0, a, q, cubic_compliance("CrystalPlasticity", C11, C12, C44)
         )
+        self.C11, self.C12, self.C44, self.rate, self.n = C11, C12, C44, rate, n
+        self.g0, self.g_sat, self.h0, self.a, self.q = g0, g_sat, h0, a, q
 
     def initial_state(self, points: int) -> Array:
         """Return a crystal without slip, all resistances ``g0``."""
         state = np.zeros((points, self.state_layout.size))
-        state[:, 6:18] = self.law.g0
+        state[:, 6:18] = self.slip_law.g0
         return state
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block by backward Euler; see :meth:`BlockedMaterial.update_block`."""
-        law = self.law
+        law = self.slip_law
         stress, g, solved = law.solve(strain - state[:, :6], SCHMID_SYM, state[:, 6:18], dt)
         now = law.slip(stress, g, dt)
         out.stress[...] = stress

@@ -50,18 +50,20 @@ class FiniteCrystalPlasticity(BlockedMaterial):
         q: float = 1.4,
     ):
         name = "FiniteCrystalPlasticity"
-        self.law = SlipLaw(name, rate, n, g0, g_sat, h0, a, q, cubic_compliance(name, C11, C12, C44))
+        self.slip_law = SlipLaw(name, rate, n, g0, g_sat, h0, a, q, cubic_compliance(name, C11, C12, C44))
+        self.C11, self.C12, self.C44, self.rate, self.n = C11, C12, C44, rate, n
+        self.g0, self.g_sat, self.h0, self.a, self.q = g0, g_sat, h0, a, q
 
     def initial_state(self, points: int) -> Array:
         """Return a crystal without slip, all resistances ``g0``."""
         state = np.zeros((points, self.state_layout.size))
         state[:, :9] = _EYE.ravel()
-        state[:, 9:21] = self.law.g0
+        state[:, 9:21] = self.slip_law.g0
         return state
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block by backward Euler; see :meth:`BlockedMaterial.update_block`."""
-        law, body = self.law, DeformationBatch.of(strain)
+        law, body = self.slip_law, DeformationBatch.of(strain)
         old = state[:, :9].reshape(-1, 3, 3)
         elastic = body.F @ old
         A = elastic.swapaxes(1, 2) @ elastic

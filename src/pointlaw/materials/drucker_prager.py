@@ -56,6 +56,7 @@ class DruckerPrager(BlockedMaterial):
         self.G, self.K = E / (2.0 * (1.0 + nu)), E / (3.0 * (1.0 - 2.0 * nu))
         self.eta, self.xi = _cone(friction)
         self.eta_flow = _cone(dilation)[0]
+        self.E, self.nu, self.friction, self.dilation = E, nu, friction, dilation
         self.cohesion, self.H = cohesion, H
         self.symmetric = dilation == friction
 

@@ -69,7 +69,9 @@ class WithFields(BlockedMaterial):
                 raise InputError(f"WithFields({name}): field {key} has shape {value.shape}; expected [{length}].")
         self.names = tuple(columns)
         self.values = np.stack([np.broadcast_to(value, length) for value in columns.values()], axis=1)
-        self._make, self._parameters, self._name = law, parameters, name
+        self.fields = {key: values.tolist() for key, values in columns.items()}
+        self.parameters = parameters
+        self._make, self._name = law, name
         self._laws: dict[tuple[float, ...], Material] = {}
         laws = [self._law(row) for row in np.unique(self.values, axis=0)]
         first = laws[0]
@@ -83,7 +85,7 @@ class WithFields(BlockedMaterial):
     def _law(self, row: Array) -> Material:
         key = tuple(float(value) for value in row)
         if key not in self._laws:
-            self._laws[key] = self._make(**dict(zip(self.names, key, strict=True)), **self._parameters)
+            self._laws[key] = self._make(**dict(zip(self.names, key, strict=True)), **self.parameters)
         return self._laws[key]
 
     def initial_state(self, points: int) -> Array:

@@ -42,6 +42,7 @@ class FiniteJ2(BlockedMaterial):
         checks.positive("FiniteJ2", E=E, yield_stress=yield_stress)
         checks.poisson_ratio("FiniteJ2", nu)
         checks.non_negative("FiniteJ2", H=H, Q=Q, b=b)
+        self.E, self.nu = E, nu
         self.G, self.K = E / (2.0 * (1.0 + nu)), E / (3.0 * (1.0 - 2.0 * nu))
         self.yield_stress, self.H, self.Q, self.b = yield_stress, H, Q, b
 

@@ -55,7 +55,8 @@ class GeneralisedMaxwell(BlockedMaterial):
             if sum(shares) > 1.0 + 1e-12:
                 raise InputError(f"{name}: the sum of {symbol} is {sum(shares)}; above 1 a modulus is negative.")
         G, K = E / (2.0 * (1.0 + nu)), E / (3.0 * (1.0 - 2.0 * nu))
-        self.tau = np.array(tau, dtype=float)
+        self.E, self.nu = E, nu
+        self.tau, self.g, self.k = (np.array(values, dtype=float) for values in (tau, g, k))
         self.branches = [2.0 * G * a * DEVIATORIC + 3.0 * K * b * VOLUMETRIC for a, b in zip(g, k, strict=True)]
         self.equilibrium = 2.0 * G * DEVIATORIC + 3.0 * K * VOLUMETRIC - sum(self.branches)
         self.state_layout = StateLayout({"strain": 6} | {f"overstress_{i + 1}": 6 for i in range(len(tau))})

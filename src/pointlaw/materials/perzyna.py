@@ -47,6 +47,7 @@ class Perzyna(BlockedMaterial):
             raise InputError(f"Perzyna: n = {n} must be at least 1.")
         self.stiffness = isotropic_stiffness(E, nu)
         self.G = E / (2.0 * (1.0 + nu))
+        self.E, self.nu = E, nu
         self.drag, self.n, self.yield_stress, self.H = drag, n, yield_stress, H
 
     def _overstress(self, trial: Array, dt: float) -> tuple[Array, Array]:

@@ -44,6 +44,8 @@ class TransverselyIsotropic(ConstantStiffness):
         E = np.array([E_axial, E_plane, E_plane])
         nu = np.array([nu_axial, nu_axial, nu_plane])
         G = np.array([G_axial, G_axial, 0.5 * E_plane / (1.0 + nu_plane)])
+        self.E_axial, self.E_plane, self.nu_axial, self.nu_plane = E_axial, E_plane, nu_axial, nu_plane
+        self.G_axial, self.axis = G_axial, tuple(axis)
         Q = rotation(frame_along(name, axis))
         super().__init__(Q @ orthotropic_compliance(E, nu, G) @ Q.T)
 

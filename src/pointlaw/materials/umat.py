@@ -89,11 +89,13 @@ class UMAT(BlockedMaterial):
         self.kinematics, self._ndi, order = _KINDS[ntens]
         self._order = np.array(order)
         self._scale = np.where(np.arange(ntens) < self._ndi, 1.0, SQRT2)
+        self.library, self.name, self.nstatv, self.ntens = os.fspath(library), name, nstatv, ntens
+        self.initial_statev = values
         self._name = name.upper().ljust(80)[:80].encode()
-        self._props = np.array([float(value) for value in props])
+        self.props = np.array([float(value) for value in props])
         self._statev = np.array(values)
         self._library = load_umat(
-            library, ndi=self._ndi, ntens=ntens, statev=values, props=self._props.tolist(), name=name
+            library, ndi=self._ndi, ntens=ntens, statev=values, props=self.props.tolist(), name=name
         )
         self.symmetric = symmetric
         self.state_layout = StateLayout(stress=ntens, strain=ntens, statev=nstatv, energy=3, time=1, increment=1)
@@ -157,8 +159,8 @@ class UMAT(BlockedMaterial):
                 self._ndi,
                 ntens - self._ndi,
                 len(self._statev),
-                len(self._props),
-                _pointer(self._props.copy()),
+                len(self.props),
+                _pointer(self.props.copy()),
                 self._name,
                 ctypes.c_double(dt),
                 *(_pointer(array) for array in (stress, statev, moduli, energy, before, step, time)),
