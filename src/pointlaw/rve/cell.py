@@ -101,9 +101,8 @@ class GeneralEngine:
         F = ufl.inner(self.fields.stress, region.virtual_strain(v)) * dx
         self._residual_form = fem.form(F, jit_options=jit_options())
         self._f: Array = np.zeros(len(self.u.x.array))
-        self.stiffness = ReducedStiffness(
-            element, fem.form(region.derivative(F, self.u, du), jit_options=jit_options()), solver
-        )
+        jacobian = fem.form(region.derivative(F, self.u, du), jit_options=jit_options())
+        self.stiffness = ReducedStiffness(element, jacobian, solver, tolerance)
         self._floor = self._probe()
 
     def initial_state(self, points: int) -> Array:
