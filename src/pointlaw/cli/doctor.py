@@ -83,6 +83,7 @@ def machine() -> list[Finding]:
         Finding("Python", f"{platform.python_version()} in {sys.prefix}", environment.python_sentence()),
         Finding("platform", f"{platform.system()} {platform.machine()}, {libc}, {cores} cores"),
         _compiler(),
+        _fortran(),
         _cache(),
     ]
 
@@ -99,6 +100,12 @@ def _compiler() -> Finding:
             complaint = (result.stderr.strip().splitlines() or ["no message"])[0]
             advice = f"It cannot compile a small program ({complaint}). On Debian or Ubuntu run: apt install libc6-dev."
     return Finding("C compiler", path or "none", advice)
+
+
+def _fortran() -> Finding:
+    path = shutil.which("gfortran")
+    advice = None if path else "Optional, for UMATs in Fortran. On Debian or Ubuntu run: apt install gfortran."
+    return Finding("Fortran compiler", path or "none", advice, essential=False)
 
 
 def _cache() -> Finding:
