@@ -72,7 +72,7 @@ class Case:
         ]
         self.problem = MechanicsProblem(self.mesh, learned_law(), supports=supports, solver="iterative")
         self.region = self.problem.regions["body"]
-        self.newton = self.problem._newton
+        self.newton = self.problem.newton
         self.V, u = self.problem.V, self.problem.u
         self.bcs = self.problem.supports.bcs
         v, du = ufl.TestFunction(self.V), ufl.TrialFunction(self.V)

@@ -56,7 +56,7 @@ def test_direct_and_iterative_solvers_agree(symmetric):
 
 def test_multigrid_knows_the_rigid_motions():
     problem = MechanicsProblem(cube(2), ELASTIC_3D, supports=CLAMP, solver="iterative")
-    space = problem._newton._problem.A.getNearNullSpace()
+    space = problem.newton._problem.A.getNearNullSpace()
     assert len(space.getVecs()) == 6
 
 

@@ -6,6 +6,7 @@ Importing it brings in MPI before DOLFINx (see :mod:`pointlaw.fem.mpi`).
 
 from pointlaw.fem.mpi import MPI  # isort: skip - MPI before DOLFINx
 
+from pointlaw.fem.arc_length import ArcLength
 from pointlaw.fem.attach import attach
 from pointlaw.fem.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pointlaw.fem.controller import Decision, FixedStep, StepController
@@ -20,6 +21,7 @@ from pointlaw.fem.tagged_mesh import TaggedMesh
 
 __all__ = [
     "MPI",
+    "ArcLength",
     "BodyForce",
     "Checkpoint",
     "Decision",

@@ -34,10 +34,11 @@ def attach(problem: NonlinearProblem, *regions: Region, dt: float | Callable[[],
     """
     vector, (assemble, args, kwargs) = problem.solver.getFunction()
     comm = regions[0].u.function_space.mesh.comm
+    u = problem.u  # the callback must not hold the problem, whose solver holds the callback: neither would ever go
 
     def residual(snes: PETSc.SNES, x: PETSc.Vec, b: PETSc.Vec) -> None:
         x.ghostUpdate(PETSc.InsertMode.INSERT, PETSc.ScatterMode.FORWARD)
-        fem.petsc.assign(x, problem.u)
+        fem.petsc.assign(x, u)
         step = dt() if callable(dt) else dt
         verdicts = [region.evaluate_local(step) for region in regions]
         if sum(verdicts, Verdict()).reduce(comm).failed:

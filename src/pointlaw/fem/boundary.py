@@ -91,6 +91,8 @@ class Loads:
         self._values: list[tuple[Any, Evaluator]] = []
         # DOLFINx takes one list of subdomains for all integrals of a kind; each load has its number in it.
         self._places: dict[str, list[tuple[int, np.ndarray]]] = {"ds": [], "dx": []}
+        # Left alone, UFL adds up the degrees of all factors of a following load, far beyond any use.
+        self._metadata = {"quadrature_degree": 2 * V.element.basix_element.degree + 2}
         self._terms: list[tuple[Load, Any, ufl.Measure]] = [self._term(load) for load in loads]
         self.follows = kinematics.finite and any(isinstance(load, Pressure) for load in loads)
 
@@ -109,9 +111,8 @@ class Loads:
         for load, value, measure in self._terms:
             if isinstance(load, Pressure):
                 n = ufl.FacetNormal(self._V.mesh)
-                if self._kinematics.finite:  # Nanson: n da = J F⁻ᵀ N dA
-                    deformation = ufl.Identity(len(u)) + ufl.grad(u)
-                    n = ufl.det(deformation) * ufl.dot(ufl.inv(deformation).T, n)
+                if self._kinematics.finite:  # Nanson: n da = cof F · N dA
+                    n = ufl.dot(_cofactor(ufl.Identity(len(u)) + ufl.grad(u)), n)
                 term = -value * ufl.dot(n, v) * factor * measure
             else:
                 term = ufl.dot(value, v) * factor * measure
@@ -130,13 +131,13 @@ class Loads:
         if isinstance(load, Traction | Pressure):
             return load, value, self._measure("ds", self._body.boundary(load.where))
         if load.where is None:
-            return load, value, ufl.Measure("dx", domain=mesh)
+            return load, value, ufl.Measure("dx", domain=mesh, metadata=self._metadata)
         return load, value, self._measure("dx", self._body.cells(load.where))
 
     def _measure(self, kind: str, entities: np.ndarray) -> ufl.Measure:
         places = self._places[kind]
         places.append((len(places) + 1, entities))
-        return ufl.Measure(kind, domain=self._V.mesh, subdomain_data=places)(len(places))
+        return ufl.Measure(kind, domain=self._V.mesh, subdomain_data=places, metadata=self._metadata)(len(places))
 
     def _coefficient(self, value: Any, what: str) -> Any:
         evaluator = Evaluator(value, what)
@@ -147,6 +148,15 @@ class Loads:
             target = fem.Constant(self._V.mesh, 0.0)
         self._values.append((target, evaluator))
         return target
+
+
+def _cofactor(F: ufl.core.expr.Expr) -> ufl.core.expr.Expr:
+    """Return the cofactor J F⁻ᵀ as a polynomial of ``F``, whose derivative compiles to little code."""
+    if F.ufl_shape == (2, 2):
+        return ufl.as_matrix([[F[1, 1], -F[1, 0]], [-F[0, 1], F[0, 0]]])
+    columns = [ufl.as_vector([F[i, j] for i in range(3)]) for j in range(3)]
+    normals = [ufl.cross(columns[(j + 1) % 3], columns[(j + 2) % 3]) for j in range(3)]
+    return ufl.as_matrix([[normals[j][i] for j in range(3)] for i in range(3)])
 
 
 __all__ = ["BodyForce", "Displacement", "Loads", "Pressure", "Supports", "Traction", "locate_dofs"]

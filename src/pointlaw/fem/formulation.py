@@ -8,7 +8,6 @@ strain that it is given changes.
 from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import basix.ufl
 import dolfinx
@@ -17,9 +16,8 @@ import ufl
 from dolfinx import fem
 
 from pointlaw.errors import SetupError
-from pointlaw.fem.strain import strain, volume_change, with_volume_change
-from pointlaw.materials import Material
-from pointlaw.tensors import Kinematics
+from pointlaw.fem.strain import strain
+from pointlaw.materials import Material, MeanDilatation
 
 
 class Formulation(ABC):
@@ -53,8 +51,8 @@ class Formulation(ABC):
         """Return the space of one displacement component inside the space of ``unknown``."""
 
     @abstractmethod
-    def constraint(self, v: ufl.core.expr.Expr, factor: Any, dx: ufl.Measure) -> ufl.Form | None:
-        """Return what the residual has besides stress and loads, or ``None``."""
+    def law(self, material: Material) -> Material:
+        """Return the law that answers for ``strain``."""
 
     @abstractmethod
     def extract(self) -> None:
@@ -95,9 +93,9 @@ class PureDisplacement(Formulation):
         """Return the space of one component."""
         return self.u.function_space.sub(axis)
 
-    def constraint(self, v: ufl.core.expr.Expr, factor: Any, dx: ufl.Measure) -> None:
-        """Return ``None``: equilibrium is all there is."""
-        return
+    def law(self, material: Material) -> Material:
+        """Return the material itself."""
+        return material
 
     def extract(self) -> None:
         """Do nothing: both are the same function."""
@@ -110,13 +108,12 @@ class PureDisplacement(Formulation):
         return
 
 
-class MeanDilatation(Formulation):
+class Mixed(Formulation):
     """Displacement, dilatation θ and pressure p: the three-field form of Simo, Taylor & Pister (1985).
 
-    The law is given the deformation whose volume change is θ instead of J (at small strain: the strain whose trace is
-    θ instead of div u), and p enforces θ = J in each cell's mean (doi 10.1016/0045-7825(85)90033-7). Cells of degree 1
-    have one θ and one p, quadrilaterals and hexahedra of degree 2 linear ones. The law may be any law, which a split of
-    the energy into volumetric and isochoric parts would not allow.
+    The law answers for the deformation whose volume change is θ, and p enforces θ = J in each cell's mean (see
+    :class:`~pointlaw.materials.MeanDilatation`). Cells of degree 1 have one θ and one p, quadrilaterals and hexahedra
+    of degree 2 linear ones. The law may be any law, which a split of the energy would not allow.
 
     Raises ``SetupError`` for pairs that do not pass the inf-sup condition: simplices of degree 1, tetrahedra of any.
     """
@@ -136,15 +133,15 @@ class MeanDilatation(Formulation):
         self.unknown = fem.Function(self._space, name="displacement_dilatation_pressure")
         V, self._dofs = self._space.sub(0).collapse()
         self.u = fem.Function(V, name="displacement")
-        self._kinematics: Kinematics = material.kinematics
-        self._motion, self._theta, self._p = ufl.split(self.unknown)
-        self.strain = with_volume_change(self._kinematics, self._motion, self._theta)
-        if self._kinematics.finite:
+        self._motion, theta, p = ufl.split(self.unknown)
+        own = strain(material.kinematics, self._motion)
+        self.strain = ufl.as_vector([*(own[i] for i in range(material.kinematics.size)), theta, p])
+        if material.kinematics.finite:
             ones, dofs = self._space.sub(1).collapse()
             start = fem.Function(ones)
             start.interpolate(lambda x: np.ones(x.shape[1]))
             self.unknown.x.array[dofs] = start.x.array
-        self._stiffness = _stiffness(material)
+        self._pressure_unit = MeanDilatation(material).pressure_unit
 
     @property
     def motion(self) -> ufl.core.expr.Expr:
@@ -159,11 +156,9 @@ class MeanDilatation(Formulation):
         """Return the space of one component of the displacement."""
         return self._space.sub(0).sub(axis)
 
-    def constraint(self, v: ufl.core.expr.Expr, factor: Any, dx: ufl.Measure) -> ufl.Form:
-        """Return the variation of p (J − θ); p counts in units of the stiffness, so that all rows are forces."""
-        volume = volume_change(self._kinematics, self._motion)
-        work = self._stiffness * self._p * (volume - self._theta) * factor * dx
-        return ufl.derivative(work, self.unknown, v)
+    def law(self, material: Material) -> Material:
+        """Return the material with dilatation and pressure; all regions count pressure in the same unit."""
+        return MeanDilatation(material, pressure_unit=self._pressure_unit)
 
     def extract(self) -> None:
         """Put the displacement part of ``unknown`` into ``u``."""
@@ -183,14 +178,7 @@ class MeanDilatation(Formulation):
         return np.hstack([self._space.sub(part).dofmap.list for part in (1, 2)])
 
 
-FORMULATIONS: dict[str, type[PureDisplacement] | type[MeanDilatation]] = {
+FORMULATIONS: dict[str, type[PureDisplacement] | type[Mixed]] = {
     "displacement": PureDisplacement,
-    "mixed": MeanDilatation,
+    "mixed": Mixed,
 }
-
-
-def _stiffness(material: Material) -> float:
-    """Return a typical stiffness (unit of stress) of the virgin material."""
-    reference = material.kinematics.reference[None, :]
-    tangent = material.update(reference, material.initial_state(1), 1.0).tangent
-    return float(np.abs(tangent).max()) if tangent is not None else 1.0

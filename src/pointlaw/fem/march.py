@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -69,8 +69,31 @@ class Solution:
         return self.status.value if self.finished else f"{self.status.value} Cause: {self.cause}.{where}"
 
 
+class Marchable(Protocol):
+    """What :func:`march` asks of a problem; :class:`MechanicsProblem` and :class:`ArcLength` have it."""
+
+    time: float
+
+    @property
+    def comm(self) -> Any:
+        """MPI communicator."""
+        ...
+
+    def solve(self, t: float, dt: float) -> StepReport:
+        """Try an increment."""
+        ...
+
+    def accept(self, report: StepReport) -> None:
+        """Make it history."""
+        ...
+
+    def reject(self) -> None:
+        """Forget it."""
+        ...
+
+
 def march(
-    problem: MechanicsProblem,
+    problem: MechanicsProblem | Marchable,
     times: Sequence[float],
     controller: Controller | None = None,
     *,
@@ -104,7 +127,7 @@ def march(
     solution = run.solution
     begun = time.perf_counter()
     for observer in observers:
-        observer.start(problem)
+        observer.start(cast(MechanicsProblem, problem))
     try:
         for target in targets:
             if not run.reach(target):
@@ -112,7 +135,7 @@ def march(
     finally:
         solution.stats.seconds = time.perf_counter() - begun
         for observer in observers:
-            observer.finish(problem, solution)
+            observer.finish(cast(MechanicsProblem, problem), solution)
     log.info(solution.message)
     if strict and not solution.finished:
         raise NotConverged(solution.message, solution)
@@ -123,7 +146,7 @@ def march(
 class _Run:
     """The loop of :func:`march` with the length of step it has come to."""
 
-    problem: MechanicsProblem
+    problem: Any
     controller: Controller
     observers: Sequence[Observer]
     solution: Solution = field(default_factory=lambda: Solution(Status.FINISHED))

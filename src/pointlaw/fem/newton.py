@@ -10,6 +10,7 @@ from pointlaw.fem.mpi import MPI  # isort: skip
 
 import itertools
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +29,24 @@ from pointlaw.tensors import Array
 log = logging.getLogger(__name__)
 
 _prefixes = itertools.count()
+
+
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a bound method as a callback that does not keep its object alive.
+
+    What PETSc holds is invisible to Python's garbage collector: an object that is held by its own solver stays for
+    ever, and with it MPI communicators, of which there are about two thousand.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = reference()
+        if bound is None:
+            raise ReferenceError("a solver outlived the object whose method it calls")
+        return bound(*args, **kwargs)
+
+    return call
+
 
 _REASONS = {
     value: name
@@ -115,16 +134,16 @@ class Newton:
         if self.near_nullspace is not None:
             self._problem.A.setNearNullSpace(self.near_nullspace)
         self.forces = self._problem.b.duplicate()
-        self.snes.setFunction(self._residual, self._problem.b)
+        self.snes.setFunction(weakly(self._residual), self._problem.b)
         _, _, (self._stock_jacobian, args, context) = self.snes.getJacobian()
         self._jacobian_context = (args or (), context or {})
-        self.snes.setJacobian(self._jacobian, self._problem.A)
-        self.snes.setConvergenceTest(self._test)
+        self.snes.setJacobian(weakly(self._jacobian), self._problem.A)
+        self.snes.setConvergenceTest(weakly(self._test))
         self._form = self._problem.F
         self._mumps = self._watch_pivots()
         self._scale = 0.0
         self._searching = False
-        self._begin()
+        self.begin()
 
     def solve(self) -> NewtonReport:
         """Solve from the value of ``u``; on failure ``u`` holds the last iterate and nothing is raised.
@@ -150,7 +169,7 @@ class Newton:
     def _attempt(self, *, search: bool | None = None) -> NewtonReport:
         if search is not None:
             self.snes.getLineSearch().setType("cp" if search else "basic")
-        self._begin()
+        self.begin()
         try:
             self._problem.solve()
         except PETSc.Error as error:  # petsc4py wraps what a callback raised into "error code 101"
@@ -178,7 +197,28 @@ class Newton:
         self._evaluations = 0
         self._assemble_forces()
 
-    def _begin(self) -> None:
+    def iterate(self, x: PETSc.Vec, b: PETSc.Vec) -> Verdict:
+        """Evaluate the law at ``x`` with its tangent, assemble residual ``b`` and matrix; for continuation methods."""
+        self._load(x)
+        self._run_law(tangent=True)
+        if not self._verdict.failed:
+            self.assemble(x, b)
+            self._jacobian(self.snes, x, self._problem.A, self._problem.A)
+        return self._verdict
+
+    def linear_solve(self, rhs: PETSc.Vec, solution: PETSc.Vec) -> bool:
+        """Solve with the matrix of the last :meth:`iterate`; return whether the linear solver converged."""
+        ksp = self.snes.getKSP()
+        ksp.setOperators(self._problem.A)
+        ksp.solve(rhs, solution)
+        return bool(ksp.getConvergedReason() > 0)
+
+    def tolerance(self) -> float:
+        """Norm of the residual, unit of force, below which the last evaluation counts as equilibrium."""
+        return max(self.atol, self.rtol * max(self._scale, self._first_force, self._force_norm))
+
+    def begin(self) -> None:
+        """Forget the increment before."""
         self._norms: list[float] = []
         self._evaluations = 0
         self._verdict = Verdict()
@@ -195,7 +235,11 @@ class Newton:
         self._trials += 1
         if self._verdict.failed:
             b.set(np.nan)
-            return
+        else:
+            self.assemble(x, b)
+
+    def assemble(self, x: PETSc.Vec, b: PETSc.Vec) -> None:
+        """Assemble the residual ``b`` at ``x`` from the stress that is in the coefficients, boundary values lifted."""
         self._assemble_forces()
         with b.localForm() as local:
             local.set(0.0)
@@ -245,12 +289,9 @@ class Newton:
         if not np.isfinite(residual):
             return reason.DIVERGED_FUNCTION_NANORINF
         # The scale is a force: that of this step, or the largest of all steps (unloading ends near zero force).
-        scale = max(self._scale, self._first_force, self._force_norm)
-        if residual <= self.atol:
-            return reason.CONVERGED_FNORM_ABS
-        if residual <= self.rtol * scale:
-            return reason.CONVERGED_FNORM_RELATIVE
-        return reason.ITERATING
+        if residual > self.tolerance():
+            return reason.ITERATING
+        return reason.CONVERGED_FNORM_ABS if residual <= self.atol else reason.CONVERGED_FNORM_RELATIVE
 
     def _watch_pivots(self) -> bool:
         """Ask MUMPS to report zero pivots instead of dividing by them; return whether MUMPS is in use."""

@@ -23,7 +23,7 @@ from pointlaw.fem.boundary import Loads, Supports, locate_dofs
 from pointlaw.fem.formulation import FORMULATIONS, Formulation
 from pointlaw.fem.linear import linear_options
 from pointlaw.fem.loads import Displacement, Load
-from pointlaw.fem.newton import Newton
+from pointlaw.fem.newton import Newton, weakly
 from pointlaw.fem.region import QuadratureFields, Region, Verdict
 from pointlaw.fem.rigid import near_nullspace, require_supports
 from pointlaw.fem.strain import default_quadrature_degree, weight
@@ -138,11 +138,11 @@ class MechanicsProblem:
         self.V = self.u.function_space
         cell = domain.topology.cell_name()
         quadrature = default_quadrature_degree(cell, degree) if quadrature_degree is None else quadrature_degree
-        self.fields = QuadratureFields(domain, self.kinematics, quadrature)
+        self.fields = QuadratureFields(domain, self.formulation.law(first).kinematics, quadrature)
         whole = not isinstance(materials, Mapping)
         self.regions = {
             str(tag): Region(
-                material,
+                self.formulation.law(material),
                 self.formulation.unknown,
                 cells=None if whole else self.body.cells(tag),
                 degree=quadrature,
@@ -242,7 +242,7 @@ class MechanicsProblem:
     def cell_means(self, region: Region, values: Array) -> Array:
         """Return the weighted mean ``[cells, n]`` over each cell's points of values ``[p, n]`` of a region."""
         weights = self.fields.weights / self.fields.weights.sum()
-        return np.einsum("q,cqn->cn", weights, values.reshape(len(region.cells), len(weights), -1))
+        return np.einsum("q,cqn->cn", weights, values.reshape(len(region.cells), len(weights), *values.shape[1:]))
 
     def _make_newton(self, solver: str, options: Mapping[str, Any], rtol: float, atol: float) -> Newton:
         unknown = self.formulation.unknown
@@ -252,8 +252,6 @@ class MechanicsProblem:
         factor = weight(self.kinematics, self.body.mesh)
         dx = ufl.Measure("dx", domain=self.body.mesh, metadata=self.fields.metadata)
         F = ufl.inner(self.fields.stress, region.virtual_strain(v)) * factor * dx
-        constraint = self.formulation.constraint(v, factor, dx)
-        F = F if constraint is None else F + constraint
         J = region.derivative(F, unknown, dw)
         external = self.loads.work(self.formulation.motion, self.formulation.part(v))
         if external is not None:
@@ -271,7 +269,7 @@ class MechanicsProblem:
             J=J,
             u=unknown,
             bcs=self.supports.bcs,
-            evaluate=self._evaluate,
+            evaluate=weakly(self._evaluate),
             options=linear,
             rtol=rtol,
             atol=atol,

@@ -57,31 +57,3 @@ def default_quadrature_degree(cell: str, degree: int) -> int:
     Simplices have strains of order ``degree − 1``; tensor-product cells need ``degree + 1`` Gauss points a direction.
     """
     return max(1, 2 * (degree - 1)) if cell in ("interval", "triangle", "tetrahedron") else 2 * degree
-
-
-def volume_change(kinematics: Kinematics, u: ufl.core.expr.Expr) -> ufl.core.expr.Expr:
-    """Return J = det F at finite strain, the trace of the strain at small strain (in the plane for 2D)."""
-    if kinematics.finite:
-        return ufl.det(ufl.Identity(kinematics.dim) + ufl.grad(u))
-    normal = _normal_components(kinematics)
-    vector = strain(kinematics, u)
-    return sum((vector[i] for i in normal[1:]), vector[normal[0]])
-
-
-def with_volume_change(kinematics: Kinematics, u: ufl.core.expr.Expr, theta: ufl.core.expr.Expr) -> ufl.core.expr.Expr:
-    """Return the strain vector ``[m]`` whose volume change is ``theta`` and whose rest is that of ``u``.
-
-    F (θ/J)^(1/d) at finite strain, ε + (θ − tr ε)/d · I at small strain, with d the number of normal components.
-    """
-    vector = strain(kinematics, u)
-    change = volume_change(kinematics, u)
-    if kinematics.finite:
-        return (theta / change) ** (1.0 / kinematics.dim) * vector
-    normal = _normal_components(kinematics)
-    return vector + (theta - change) / len(normal) * ufl.as_vector(
-        [1.0 if i in normal else 0.0 for i in range(kinematics.size)]
-    )
-
-
-def _normal_components(kinematics: Kinematics) -> list[int]:
-    return [i for i, label in enumerate(kinematics.components) if label[-1] == label[-2]]

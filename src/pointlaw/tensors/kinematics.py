@@ -45,7 +45,7 @@ class Kinematics:
         """The strain vector ``[m]`` of the undeformed body: zero, or the identity at finite strain."""
         if not self.finite:
             return np.zeros(self.size)
-        return np.array([1.0 if label[-1] == label[-2] else 0.0 for label in self.components])
+        return np.array([1.0 if label == "θ" or label[0] == label[-1] != "p" else 0.0 for label in self.components])
 
     def __str__(self) -> str:
         return f"{self.name} (m = {self.size}, {self.dim}D)"
