@@ -12,6 +12,7 @@ from pointlaw.materials import (
     PlaneStress,
     PointStatus,
     Response,
+    Rotated,
     Scaled,
     Substepped,
     WithFields,
@@ -156,7 +157,17 @@ def test_a_scaled_law_is_the_law_with_scaled_moduli():
     )
 
 
-@pytest.mark.parametrize("factor", [0.0, -1.0, np.nan, [], [[1.0]]])
+def test_a_rank_without_cells_gives_no_values():
+    for law in (
+        Scaled(CREEP, []),
+        Rotated(CREEP, np.zeros((0, 3, 3))),
+        WithFields(J2, {"E": [2e5]}, nu=0.3, yield_stress=200.0),
+    ):
+        assert law.initial_state(0).shape == (0, law.state_layout.size)
+        assert law.update(np.zeros((0, 6)), law.initial_state(0), 1.0).tangent.shape == (0, 6, 6)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, np.nan, [[1.0]]])
 def test_a_wrong_factor_gets_a_sentence(factor):
     with pytest.raises(InputError, match="finite numbers > 0"):
         Scaled(CREEP, factor)
@@ -165,6 +176,7 @@ def test_a_wrong_factor_gets_a_sentence(factor):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
+        (lambda: WithFields(J2, {"E": []}, nu=0.3, yield_stress=1.0), "gives one value of each field"),
         (lambda: WithFields(J2, {}, E=1.0, nu=0.3, yield_stress=1.0), "name at least one field"),
         (lambda: WithFields(J2, {"E": [1.0]}, E=1.0, nu=0.3, yield_stress=1.0), r"\['E'\] are given both"),
         (lambda: WithFields(J2, {"E": [1.0, -1.0]}, nu=0.3, yield_stress=1.0), "E = -1.0"),

@@ -1,5 +1,9 @@
 """The UMAT door: a real Fortran UMAT is the built-in law, Abaqus' arguments mean what they mean there."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -121,3 +125,9 @@ def test_the_utility_routines_of_abaqus_are_there(c_library):
     R = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     turned = R @ from_mandel(answer.stress) @ R.T
     assert told[:, 5:] == pytest.approx(stress_to_umat(to_mandel(turned)))
+
+
+def test_the_demo_of_the_fortran_umat_reaches_its_numbers(fortran_library):
+    demo = Path(__file__).parents[2] / "demos" / "umat" / "demo_umat.py"
+    done = subprocess.run([sys.executable, demo], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

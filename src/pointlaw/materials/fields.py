@@ -19,8 +19,11 @@ def spread(what: str, values: Array, points: int) -> Array:
     """Return ``values[n, ...]`` repeated so that each serves ``points/n`` consecutive points, shape ``[points, ...]``.
 
     The points of a region come cell by cell, so ``n`` may be the number of points, of cells (each value serves the
-    quadrature points of one cell), or one. Raises ``InputError`` when ``points`` is no multiple of ``n``.
+    quadrature points of one cell), or one. A rank without points may give no values. Raises ``InputError`` when
+    ``points`` is no multiple of ``n``.
     """
+    if len(values) == 0 and points == 0:
+        return values
     if len(values) == 0 or points % len(values):
         raise InputError(
             f"{what}: {len(values)} values do not fit {points} points; give one for every point, for every cell of "
@@ -64,6 +67,8 @@ class WithFields(BlockedMaterial):
             raise InputError(f"WithFields({name}): {twice} are given both as fields and as plain parameters.")
         columns = {key: np.atleast_1d(np.asarray(value, dtype=float)) for key, value in fields.items()}
         length = max(len(value) for value in columns.values())
+        if length == 0:
+            raise InputError(f"WithFields({name}): a rank without points still gives one value of each field.")
         for key, value in columns.items():
             if value.ndim != 1 or len(value) not in (1, length):
                 raise InputError(f"WithFields({name}): field {key} has shape {value.shape}; expected [{length}].")

@@ -39,7 +39,7 @@ class Rotated(BlockedMaterial):
 
     def __init__(self, law: Material, rotation: ArrayLike):
         R = np.asarray(rotation, dtype=float)
-        if R.ndim not in (2, 3) or R.shape[-2:] != (3, 3) or R.size == 0:
+        if R.ndim not in (2, 3) or R.shape[-2:] != (3, 3):
             raise InputError(f"Rotated: a rotation has shape [3, 3] or [n, 3, 3]; got {R.shape}.")
         try:
             mandel_rotation(R)
@@ -48,7 +48,7 @@ class Rotated(BlockedMaterial):
         size = law.kinematics.size
         if size == 1:
             raise InputError("Rotated: a uniaxial law has no axes to turn; turn the law inside Uniaxial.")
-        if size < 6 and np.abs(R[..., 2, 2] - 1.0).max() > 1e-8:
+        if size < 6 and np.abs(R[..., 2, 2] - 1.0).max(initial=0.0) > 1e-8:
             raise InputError(
                 f"Rotated: {law.kinematics} allows rotations about the third axis only; turn the three-dimensional law "
                 "inside the reduction instead."

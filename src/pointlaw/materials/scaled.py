@@ -32,7 +32,7 @@ class Scaled(BlockedMaterial):
 
     def __init__(self, law: Material, factor: ArrayLike):
         values = np.asarray(factor, dtype=float)
-        if values.ndim > 1 or values.size == 0 or not np.all(np.isfinite(values) & (values > 0.0)):
+        if values.ndim > 1 or not np.all(np.isfinite(values) & (values > 0.0)):
             raise InputError(f"Scaled: the factors must be one or a list of finite numbers > 0; got {values.tolist()}.")
         self.law, self.factor = law, values
         self.kinematics, self.symmetric = law.kinematics, law.symmetric
