@@ -23,12 +23,12 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
-import numpy as np
-import torch
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
 
-from pointlaw.data import Scaling
-from pointlaw.laws import Envelope, Figures, LawCard, LearnedMaterial, Probe
-from pointlaw.networks import autodiff_tangent, build, script
+from pointlaw.data import Scaling  # noqa: E402
+from pointlaw.laws import Envelope, Figures, LawCard, LearnedMaterial, Probe  # noqa: E402
+from pointlaw.networks import autodiff_tangent, build, script  # noqa: E402
 
 OUT = Path(__file__).parent / "out"
 M = 6

@@ -108,6 +108,14 @@ def test_arrays_with_strides_are_accepted_on_both_sides(law, rng) -> None:
     np.testing.assert_array_equal(out.state, answer.state)
 
 
+def test_read_only_input_is_accepted(law, rng) -> None:
+    strain, state = rng.normal(0, 0.005, (6, 3)), law.initial_state(6)
+    answer = law.update(strain, state, 1.0)
+    strain.setflags(write=False)
+    state.setflags(write=False)
+    np.testing.assert_array_equal(law.update(strain, state, 1.0).stress, answer.stress)
+
+
 def test_wrong_shapes_get_a_sentence(law) -> None:
     with pytest.raises(InputError, match=r"takes strain \[p, 3\]"):
         law.update(np.zeros((2, 6)), law.initial_state(2), 1.0)

@@ -21,7 +21,10 @@ def _double(array: Array) -> Tensor:
 
 
 class _Frame(nn.Module):
-    """The affine feature map and the strain box as buffers, shared by both evaluators."""
+    """The affine feature map and the strain box as buffers, shared by both evaluators.
+
+    The features end with a column of ones: see :class:`~pointlaw.networks.Kernel`.
+    """
 
     A: Tensor
     B: Tensor
@@ -34,17 +37,18 @@ class _Frame(nn.Module):
         super().__init__()
         self.m = features.A.shape[1]
         self.with_old = features.needs_old_strain
-        self.register_buffer("A", _double(features.A.T))
-        self.register_buffer("B", _double(features.B.T))
-        self.register_buffer("c", _double(features.c))
-        self.register_buffer("x0", _double(features.x0))
+        wide = torch.nn.functional.pad
+        self.register_buffer("A", wide(_double(features.A.T), (0, 1)))
+        self.register_buffer("B", wide(_double(features.B.T), (0, 1)))
+        self.register_buffer("c", wide(_double(features.c), (0, 1)))
+        self.register_buffer("x0", wide(_double(features.x0), (0, 1), value=1.0))
         middle, half = (lower + upper) / 2, (upper - lower) / 2
         self.register_buffer("middle", _double(middle))
         # Round-off at the end of the box is not outside.
         self.register_buffer("half_width", _double(half * (1 + 1e-9) + 1e-14))
 
     def forward(self, strain: Tensor, old: Tensor, dt: float) -> Tensor:
-        """Return the features ``[b, f]``."""
+        """Return the features ``[b, f + 1]``."""
         x = torch.addmm(torch.add(self.x0, self.c, alpha=dt), strain, self.A)
         if self.with_old:
             x.addmm_(old, self.B)
@@ -54,12 +58,12 @@ class _Frame(nn.Module):
     def judge(self, strain: Tensor, stress: Tensor, state: Tensor, tangent: Tensor | None, status: Tensor) -> None:
         """Write into ``status[b]`` 1 inside the strain box, 0 outside, −1 where an answer is not finite."""
         status.copy_(torch.le((strain - self.middle).abs_(), self.half_width).all(1))
-        total = stress.sum(1)  # inf − inf and NaN survive the sum
+        total = stress.sum(1)  # the sum of a row minus itself is zero, unless NaN or inf is in it
         if state.shape[1] > 0:
             total.add_(state.sum(1))
         if tangent is not None:
             total.add_(tangent.sum(1))
-        status.masked_fill_(torch.isfinite(total).logical_not_(), -1)
+        status.masked_fill_(total.sub_(total).ne(0.0), -1)
 
 
 class FoldedEvaluator(nn.Module):
@@ -151,7 +155,7 @@ class AutodiffEvaluator:
         for start in range(0, len(strain), self.block):
             part = slice(start, start + self.block)
             e, old = strain[part], state[part]
-            x = self.frame(e, old[:, h:] if self.frame.with_old else e, dt).to(self.dtype)
+            x = self.frame(e, old[:, h:] if self.frame.with_old else e, dt)[:, :-1].to(self.dtype)
             memory = old[:, :h].to(self.dtype)
             if tangent is None:
                 with torch.no_grad():

@@ -98,8 +98,9 @@ class LearnedMaterial(Material):
             return
         with torch.no_grad():
             self._evaluate(
-                torch.from_numpy(np.ascontiguousarray(strain, dtype=np.float64)),
-                torch.from_numpy(np.ascontiguousarray(state, dtype=np.float64)),
+                # torch takes writable arrays only, though nothing is written here; a read-only one is copied
+                torch.from_numpy(np.require(strain, np.float64, ("C", "W"))),
+                torch.from_numpy(np.require(state, np.float64, ("C", "W"))),
                 float(dt),
                 torch.from_numpy(out.stress),
                 torch.from_numpy(out.state),

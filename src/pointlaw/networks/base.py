@@ -107,7 +107,8 @@ class Kernel(nn.Module, ABC):
     def forward(self, x: Tensor, state: Tensor, stress: Tensor, new_state: Tensor, tangent: Tensor | None) -> None:
         """Write ``stress[b, m]``, ``new_state[b, h]`` and, unless it is ``None``, ``tangent[b, m·m]`` in place.
 
-        ``x[b, f]`` are features and ``state[b, h]`` the old state, ``b`` at most the block size.
+        ``x[b, f + 1]`` are the features with a last column of ones, which carries the biases through the products, and
+        ``state[b, h]`` is the old state; ``b`` is at most the block size.
         """
 
 

@@ -77,7 +77,6 @@ class FeedForwardKernel(Kernel):
 
     head: Tensor
     prior: Tensor
-    offset: Tensor
     constant: Tensor
     top: Tensor
     reach: Tensor
@@ -97,11 +96,12 @@ class FeedForwardKernel(Kernel):
                 rest = torch.addmm(bias, rest, weight.T).tanh()
             offset = offset - head @ rest[0]
         self.register_buffer("head", head.T.contiguous())
-        self.register_buffer("prior", prior.T.contiguous())
-        self.register_buffer("offset", offset)
+        self.register_buffer("prior", torch.cat([prior.T, offset[None]]))
         self.register_buffer("constant", (prior @ A).reshape(1, m * m))
         # tanh(z) = 2 σ(2z) − 1, the inner 2 folded into the weights.
-        self.layers = nn.ModuleList([TanhLayer(weight, bias, block) for weight, bias in linear])
+        self.layers = nn.ModuleList(
+            [TanhLayer(weight, bias, block, first=weight is linear[0][0]) for weight, bias in linear]
+        )
         last = linear[-1][0] if len(linear) > 1 else linear[0][0] @ A
         self.register_buffer("top", torch.einsum("ak,kj->kaj", head, last).reshape(len(last), -1).contiguous())
         below = [weight for weight, _ in linear[-2::-1]]
@@ -118,7 +118,7 @@ class FeedForwardKernel(Kernel):
         for layer in self.layers:
             signal = layer(signal)
             signals.append(signal)
-        torch.addmm(self.offset, x, self.prior, out=stress)
+        torch.mm(x, self.prior, out=stress)
         stress.addmm_(signal, self.head)
         new_state.copy_(state)
         if tangent is None:
@@ -135,22 +135,26 @@ class FeedForwardKernel(Kernel):
 
 
 class TanhLayer(nn.Module):
-    """``tanh(W x + b)`` into a buffer."""
+    """``tanh(W x + b)`` into a buffer; the input of the ``first`` layer ends with a column of ones."""
 
     weight: Tensor
     bias: Tensor
     answer: Tensor
 
-    def __init__(self, weight: Tensor, bias: Tensor, block: int):
+    def __init__(self, weight: Tensor, bias: Tensor, block: int, *, first: bool):
         super().__init__()
-        self.register_buffer("weight", 2.0 * weight.T.contiguous())
+        self.first = first
+        self.register_buffer("weight", 2.0 * (torch.cat([weight.T, bias[None]]) if first else weight.T.contiguous()))
         self.register_buffer("bias", 2.0 * bias)
         self.register_buffer("answer", torch.zeros(block, len(weight), dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``[b, H]``, a view of a buffer."""
         answer = self.answer.narrow(0, 0, x.shape[0])
-        torch.addmm(self.bias, x, self.weight, out=answer)
+        if self.first:
+            torch.mm(x, self.weight, out=answer)
+        else:
+            torch.addmm(self.bias, x, self.weight, out=answer)
         return answer.sigmoid_().mul_(2.0).sub_(1.0)
 
 

@@ -86,33 +86,29 @@ class GRUCell(Cell):
         """Return the state before each step; see :meth:`Cell.states`."""
         return torch.cat([torch.zeros_like(hidden[:, :1]), hidden[:, :-1]], 1)
 
-    def kernel(self, block: int) -> CellKernel:
+    def kernel(self, block: int, *, first: bool) -> CellKernel:
         """Return the inference kernel of this layer."""
-        return GRUKernel(self, block)
+        return GRUKernel(self, block, first=first)
 
 
 class GRUKernel(CellKernel):
     """One GRU layer with in-place operations only; tanh by the sigmoid of the doubled argument as in the LSTM."""
 
-    weight_x: Tensor
     weight_gates: Tensor
     weight_candidate: Tensor
-    bias: Tensor
     minus_one: Tensor
     recalled: Tensor
     candidate: Tensor
     difference: Tensor
 
-    def __init__(self, cell: GRUCell, block: int):
-        super().__init__(cell, block)
-        double = torch.ones(3, 1, dtype=torch.float64)
-        double[2] = 2.0
-        factor = double.repeat_interleave(self.hidden, 0)
-        self.register_buffer("weight_x", (factor * cell.weight_x.detach().double()).T.contiguous())
-        outer = (factor * cell.weight_h.detach().double()).T
+    def __init__(self, cell: GRUCell, block: int, *, first: bool):
+        double = [1.0, 1.0, 2.0]
+        super().__init__(cell, block, first=first, scale=double, bias=cell.bias * cell.bias_mask)
+        # dn/dz = 4 σ′(2z) for the undoubled z; dn/dr brings half of that with the doubled U h
+        self.register_buffer("slope_scale", torch.tensor([2.0, 1.0, 4.0], dtype=torch.float64))
+        outer = torch.tensor(double, dtype=torch.float64).repeat_interleave(self.hidden) * cell.weight_h.detach().T
         self.register_buffer("weight_gates", outer[:, : 2 * self.hidden].contiguous())
         self.register_buffer("weight_candidate", outer[:, 2 * self.hidden :].contiguous())
-        self.register_buffer("bias", (double * (cell.bias * cell.bias_mask).detach().double()).reshape(1, -1))
         self.register_buffer("minus_one", torch.tensor(-1.0, dtype=torch.float64))
         for name in ("recalled", "candidate", "difference"):
             self.register_buffer(name, torch.zeros(block, self.hidden, dtype=torch.float64))
@@ -120,10 +116,9 @@ class GRUKernel(CellKernel):
     def forward(self, x: Tensor, state: Tensor, new: Tensor, slopes: bool) -> Tensor:
         """Write the new state and return D; see :meth:`CellKernel.forward`."""
         rows, H = x.shape[0], self.hidden
-        v, D = self.gates.narrow(0, 0, rows), self.slopes.narrow(0, 0, rows)
+        v, D = self.drive(x), self.slopes.narrow(0, 0, rows)
         recalled, n = self.recalled.narrow(0, 0, rows), self.candidate.narrow(0, 0, rows)
         difference = self.difference.narrow(0, 0, rows)
-        torch.addmm(self.bias, x, self.weight_x, out=v)
         gates, s = v.narrow(1, 0, 2 * H), v.narrow(1, 2 * H, H)
         gates.addmm_(state, self.weight_gates)
         gates.sigmoid_()
@@ -137,9 +132,8 @@ class GRUKernel(CellKernel):
         if slopes:
             torch.addcmul(v, v, v, value=-1.0, out=D)  # σ′ of all gates
             last = D.narrow(1, 2 * H, H)
-            torch.add(self.minus_one, z, out=n).mul_(-4.0)  # dn/dz = 4 σ′(2z)
-            last.mul_(n)
-            recalled.mul_(last).mul_(0.5)
+            torch.addcmul(last, last, z, value=-1.0, out=last)  # σ′ (1 − z)
+            recalled.mul_(last)
             D.narrow(1, 0, H).mul_(recalled)
             D.narrow(1, H, H).mul_(difference)
         return D

@@ -106,9 +106,9 @@ class LSTMCell(Cell):
             c = torch.addcmul(added, kept, c)
         return torch.cat([before, torch.stack(cells, 1)], 2)
 
-    def kernel(self, block: int) -> CellKernel:
+    def kernel(self, block: int, *, first: bool) -> CellKernel:
         """Return the inference kernel of this layer."""
-        return LSTMKernel(self, block)
+        return LSTMKernel(self, block, first=first)
 
 
 class LSTMKernel(CellKernel):
@@ -118,22 +118,19 @@ class LSTMKernel(CellKernel):
     gates is three times faster than tanh. ``D`` is ordered like the gates.
     """
 
-    weight_x: Tensor
     weight_h: Tensor
-    bias: Tensor
     minus_one: Tensor
     candidate: Tensor
     tanh_c: Tensor
     dh_dc: Tensor
 
-    def __init__(self, cell: LSTMCell, block: int):
-        super().__init__(cell, block)
-        double = torch.ones(4, 1, dtype=torch.float64)
-        double[2] = 2.0
-        factor = double.repeat_interleave(self.hidden, 0)
-        self.register_buffer("weight_x", (factor * cell.weight_x.detach().double()).T.contiguous())
-        self.register_buffer("weight_h", (factor * cell.weight_h.detach().double()).T.contiguous())
-        self.register_buffer("bias", (double * (cell.bias * cell.bias_mask).detach().double()).reshape(1, -1))
+    def __init__(self, cell: LSTMCell, block: int, *, first: bool):
+        double = [1.0, 1.0, 2.0, 1.0]
+        super().__init__(cell, block, first=first, scale=double, bias=cell.bias * cell.bias_mask)
+        # dg/dz = 4 σ′(2z) for the undoubled z
+        self.register_buffer("slope_scale", torch.tensor([1.0, 1.0, 4.0, 1.0], dtype=torch.float64))
+        factor = torch.tensor(double, dtype=torch.float64).repeat_interleave(self.hidden)
+        self.register_buffer("weight_h", (factor * cell.weight_h.detach().double().T).contiguous())
         self.register_buffer("minus_one", torch.tensor(-1.0, dtype=torch.float64))
         for name in ("candidate", "tanh_c", "dh_dc"):
             self.register_buffer(name, torch.zeros(block, self.hidden, dtype=torch.float64))
@@ -141,10 +138,9 @@ class LSTMKernel(CellKernel):
     def forward(self, x: Tensor, state: Tensor, new: Tensor, slopes: bool) -> Tensor:
         """Write the new state and return D; see :meth:`CellKernel.forward`."""
         rows, H = x.shape[0], self.hidden
-        z, D = self.gates.narrow(0, 0, rows), self.slopes.narrow(0, 0, rows)
+        z, D = self.drive(x), self.slopes.narrow(0, 0, rows)
         g, t, q = self.candidate.narrow(0, 0, rows), self.tanh_c.narrow(0, 0, rows), self.dh_dc.narrow(0, 0, rows)
         old, h, c = state.narrow(1, H, H), new.narrow(1, 0, H), new.narrow(1, H, H)
-        torch.addmm(self.bias, x, self.weight_x, out=z)
         z.addmm_(state.narrow(1, 0, H), self.weight_h)
         z.sigmoid_()
         i, f, s, o = z.narrow(1, 0, H), z.narrow(1, H, H), z.narrow(1, 2 * H, H), z.narrow(1, 3 * H, H)
@@ -162,7 +158,7 @@ class LSTMKernel(CellKernel):
             D.narrow(1, 0, H).mul_(g)
             torch.mul(old, q, out=g)
             D.narrow(1, H, H).mul_(g)
-            torch.mul(i, q, out=g).mul_(4.0)  # dg/dz = 4 σ′(2z)
+            torch.mul(i, q, out=g)
             D.narrow(1, 2 * H, H).mul_(g)
             D.narrow(1, 3 * H, H).mul_(t)
         return D

@@ -47,21 +47,40 @@ class Cell(nn.Module, ABC):
         """Return the state ``[r, t, memory]`` *before* each step, given the hidden states after it."""
 
     @abstractmethod
-    def kernel(self, block: int) -> "CellKernel":
+    def kernel(self, block: int, *, first: bool) -> "CellKernel":
         """Return the inference kernel of this layer."""
 
 
 class CellKernel(nn.Module, ABC):
-    """One layer without gradients: it writes the new state in place and answers with its ``D[b, G·H]``."""
+    """One layer without gradients: it writes the new state in place and answers with its ``D[b, G·H]``.
+
+    The input of the ``first`` layer ends with a column of ones, and ``weight_x`` has the bias as its last row. What is
+    constant in ``D`` is left to ``slope_scale[G]``, which multiplies the weights that ``D`` meets.
+    """
 
     gates: Tensor
     slopes: Tensor
+    weight_x: Tensor
+    bias: Tensor
+    slope_scale: Tensor
 
-    def __init__(self, cell: Cell, block: int):
+    def __init__(self, cell: Cell, block: int, *, first: bool, scale: list[float], bias: Tensor):
         super().__init__()
+        self.first = first
+        factor = torch.tensor(scale, dtype=torch.float64).repeat_interleave(cell.hidden)
+        weight, shift = factor * cell.weight_x.detach().double().T, factor * bias.detach().double().reshape(1, -1)
+        self.register_buffer("weight_x", torch.cat([weight, shift]) if first else weight.contiguous())
+        self.register_buffer("bias", shift)
         self.hidden, self.memory, self.size = cell.hidden, cell.memory, cell.gates * cell.hidden
         self.register_buffer("gates", torch.zeros(block, self.size, dtype=torch.float64))
         self.register_buffer("slopes", torch.zeros(block, self.size, dtype=torch.float64))
+
+    def drive(self, x: Tensor) -> Tensor:
+        """Return the part of the gates ``[b, G·H]`` that comes from the input, a view of a buffer."""
+        z = self.gates.narrow(0, 0, x.shape[0])
+        if self.first:
+            return torch.mm(x, self.weight_x, out=z)  # one product: a bias added by addmm would be copied first
+        return torch.addmm(self.bias, x, self.weight_x, out=z)
 
     @abstractmethod
     def forward(self, x: Tensor, state: Tensor, new: Tensor, slopes: bool) -> Tensor:
@@ -144,7 +163,6 @@ class RecurrentKernel(Kernel):
 
     head: Tensor
     prior: Tensor
-    bias: Tensor
     constant: Tensor
     top: Tensor
     reach: Tensor
@@ -154,13 +172,17 @@ class RecurrentKernel(Kernel):
         cells = cast(list[Cell], list(network.cells))
         m, H = A.shape[1], network.hidden
         self.hidden, self.memory = H, network.memory
-        self.cells = nn.ModuleList([cell.kernel(block) for cell in cells])
+        self.cells = nn.ModuleList([cell.kernel(block, first=cell is cells[0]) for cell in cells])
         head, prior = S @ network.head.weight.detach().double(), S @ network.head.prior.detach().double()
         self.register_buffer("head", head.T.contiguous())
-        self.register_buffer("prior", prior.T.contiguous())
-        self.register_buffer("bias", S @ network.head.bias.detach().double())
+        offset = S @ network.head.bias.detach().double()
+        self.register_buffer("prior", torch.cat([prior.T, offset[None]]))
         self.register_buffer("constant", (prior @ A).reshape(1, m * m))
-        weights = [cell.weight_x.detach().double().view(cell.gates, H, -1) for cell in cells]
+        scales = [cast(CellKernel, kernel).slope_scale for kernel in self.cells]
+        weights = [
+            scale[:, None, None] * cell.weight_x.detach().double().view(cell.gates, H, -1)
+            for cell, scale in zip(cells, scales, strict=True)
+        ]
         weights[0] = weights[0] @ A
         # The top layer with the head: K[(gate, k), (a, j)] = V[a, k] W[gate, k, j].
         top = torch.einsum("ak,gkj->gkaj", head, weights[-1])
@@ -178,7 +200,7 @@ class RecurrentKernel(Kernel):
             slopes.append(cell(signal, state.narrow(1, start, self.memory), new, tangent is not None))
             start += self.memory
             signal = new.narrow(1, 0, self.hidden)
-        torch.addmm(self.bias, x, self.prior, out=stress)
+        torch.mm(x, self.prior, out=stress)
         stress.addmm_(signal, self.head)
         if tangent is None:
             return

@@ -179,9 +179,10 @@ def _kernel(
     y, new_state, slope = autodiff_tangent(network, x[:, 0], state)
     stress, new = torch.full((len(x), m), math.nan, dtype=torch.float64), torch.full_like(state, math.nan)
     tangent = torch.full((len(x), m * m), math.nan, dtype=torch.float64)
+    ones = torch.nn.functional.pad(x[:, 0], (0, 1), value=1.0)
     with torch.no_grad():
         for wanted in (tangent, None, tangent):
-            scripted(x[:, 0], state, stress, new, wanted)
+            scripted(ones, state, stress, new, wanted)
     same("kernel: answer", stress, y @ S.T)
     same("kernel: state", new, new_state)
     same("kernel: tangent", tangent.view(len(x), m, m), S @ slope @ A)

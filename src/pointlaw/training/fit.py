@@ -160,7 +160,7 @@ def hash_seed(seed: int, epoch: int) -> int:
 
 
 def set_prior(network: Network, dataset: Dataset, scaling: Scaling, features: FeatureMap) -> None:
-    """Start the linear part of a fresh head with the least-squares fit of stress by strain.
+    """Start a fresh network as the least-squares fit of stress by strain: linear part set, the rest of the head zero.
 
     For an elastoplastic teacher this is its large-strain stiffness (the elastic volume change), which the network
     would otherwise have to find among the much smaller deviator.
@@ -179,6 +179,7 @@ def set_prior(network: Network, dataset: Dataset, scaling: Scaling, features: Fe
     matrix[:, linear] = np.linalg.lstsq(x[:, linear], y, rcond=None)[0].T
     with torch.no_grad():
         prior.copy_(torch.as_tensor(matrix, dtype=prior.dtype))
+        network.head.weight.zero_()  # type: ignore[operator, union-attr]
 
 
 class _Run:
