@@ -1,6 +1,8 @@
 """The sampling of a material on one rank: what lies in the output, resuming, failing paths, refusals."""
 
 import json
+import re
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,7 +13,7 @@ from pointlaw.errors import InputError, NotConverged
 from pointlaw.materials import J2, LinearElastic, Material, PlaneStrain, Response
 from pointlaw.paths import drive
 from pointlaw.rve.collect import read_paths
-from pointlaw.rve.plan import make_plan
+from pointlaw.rve.plan import PLANS, PathPlan, make_plan
 from pointlaw.rve.sample import sample
 from pointlaw.rve.sample_file import read_sample_file
 from pointlaw.tensors import PLANE_STRAIN
@@ -289,3 +291,14 @@ def test_a_wrong_volume_element_gets_a_sentence(tmp_path, old, new, sentence):
     (tmp_path / "c.toml").write_text(CELL.replace(old, new, 1))
     with pytest.raises(InputError, match=sentence):
         read_sample_file(tmp_path / "c.toml")[2]()
+
+
+def test_the_configuration_of_the_cluster_page_can_be_used_and_its_table_names_every_kind_of_plan(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    (tmp_path / "c.toml").write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1], encoding="utf-8")
+    _, plan, teacher = read_sample_file(tmp_path / "c.toml")
+    assert plan.load([0], teacher().kinematics).steps == 100
+    for name, kind in PLANS.items():
+        row = re.search(rf"^\| `{name}` \|.*$", page, re.MULTILINE)[0]
+        own = kind.model_fields.keys() - PathPlan.model_fields.keys() - {"kind"}
+        assert all(f"`{entry}" in row for entry in own), row
