@@ -2,6 +2,8 @@
 
 from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI before DOLFINx
 
+import weakref
+
 import numpy as np
 import pytest
 import ufl
@@ -10,7 +12,7 @@ from dolfinx.fem.petsc import NonlinearProblem
 from fem_bodies import ELASTIC_2D, ELASTIC_3D, PLASTIC_2D, Spy, cube, square
 
 from pointlaw.errors import MeshError, SetupError
-from pointlaw.fem import BodyForce, Displacement, MechanicsProblem, QuadratureFields, Region, march
+from pointlaw.fem import BodyForce, Displacement, MechanicsProblem, QuadratureFields, Region, attach, march
 from pointlaw.materials import J2, LinearElastic, PlaneStrain
 
 pytestmark = pytest.mark.fem
@@ -35,15 +37,7 @@ def own_problem(body, law, prefix):
     ]
     options = {"ksp_type": "preonly", "pc_type": "lu", "snes_rtol": 1e-10, "snes_atol": 1e-10}
     problem = NonlinearProblem(F, u, J=J, bcs=bcs, petsc_options_prefix=prefix, petsc_options=options)
-    _, (assemble, args, kwargs) = problem.solver.getFunction()
-
-    def residual(snes, x, b):
-        fem.petsc.assign(x, u)
-        u.x.scatter_forward()
-        region.evaluate(dt=1.0)
-        assemble(snes, x, b, *args, **kwargs)
-
-    problem.solver.setFunction(residual, problem.b)
+    attach(problem, region)
     return problem, region, u, pull
 
 
@@ -59,6 +53,35 @@ def test_a_law_in_a_form_of_ones_own_gives_what_the_problem_class_gives():
     np.testing.assert_allclose(u.x.array, ready.u.x.array, atol=1e-11)
     np.testing.assert_allclose(region.history.committed, ready.regions["body"].history.committed, atol=1e-10)
     assert region.history.updates == 2
+
+
+def test_a_point_that_fails_in_a_form_of_ones_own_is_seen_in_the_reason_of_the_solver():
+    spy = Spy(PLASTIC_2D, fail=lambda strain, call: np.arange(len(strain)) == 2)
+    problem, region, u, pull = own_problem(square(2), spy, "test_region_fails_")
+    pull.value = 0.01
+    problem.solve()
+    assert problem.solver.getConvergedReason() < 0
+    region.rollback()
+    u.x.array[:] = 0.0
+    spy.fail = None
+    problem.solve()
+    assert problem.solver.getConvergedReason() > 0
+
+
+@pytest.mark.parametrize("kind", ["own form", "problem class"])
+def test_a_problem_that_is_dropped_is_gone_at_once(kind):
+    # A solver that kept it alive would use up the MPI communicators after about two hundred problems.
+    if kind == "own form":
+        problem, region, _, pull = own_problem(square(2), ELASTIC_2D, "test_region_dropped_")
+        pull.value = 0.01
+        problem.solve()
+    else:
+        problem = MechanicsProblem(square(2), ELASTIC_2D, supports=[*HOLD, PULL])
+        march(problem, [1.0])
+        region = problem.regions["body"]
+    watched = [weakref.ref(problem), weakref.ref(region)]
+    del problem, region
+    assert [reference() for reference in watched] == [None, None]
 
 
 def test_two_regions_in_a_form_of_ones_own_share_their_fields():
