@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 from pointlaw.errors import InputError
-from pointlaw.materials import J2, FinitePlaneStrain, LinearElastic, NeoHooke, PlaneStrain
-from pointlaw.paths import LoadPath, cyclic, drive
+from pointlaw.materials import (
+    J2,
+    FinitePlaneStrain,
+    LinearElastic,
+    NeoHooke,
+    PlaneStrain,
+    PlaneStress,
+    PointStatus,
+)
+from pointlaw.paths import LoadPath, StrainPath, cyclic, drive
 from pointlaw.rve import Periodic, RVEMaterial, UniformTraction
 from pointlaw.rve.microstructure import Fibres, lattice_inclusions
 from pointlaw.tensors import PLANE_STRAIN
@@ -52,8 +60,7 @@ def test_a_cell_is_pulled_under_mixed_control():
     assert (record.strain[0, 1:, 1] < 0.0).all()
 
 
-def test_plane_stress_of_a_cell_in_3d_is_stiffer_than_the_sum_of_its_compliances():
-    # Two-sided check of a 3D cell under plane stress: between the Reuss and Voigt moduli along the fibres' plane.
+def test_a_cell_in_3d_that_is_pulled_along_its_fibres_obeys_the_rule_of_mixtures():
     rve = RVEMaterial(Fibres(DISC, 0.25).mesh((4, 4, 1)), {"matrix": LinearElastic(200.0, 0.3), "fibre": STIFF})
     target = np.zeros((1, 2, 6))
     target[0, 1, 2] = 1e-3
@@ -62,8 +69,33 @@ def test_plane_stress_of_a_cell_in_3d_is_stiffer_than_the_sum_of_its_compliances
     share = rve.element.points["fibre"] / sum(rve.element.points.values())
     modulus = record.stress[0, 1, 2] / 1e-3
     voigt = share * 400.0 + (1.0 - share) * 200.0
-    # Along the fibres the rule of mixtures is a lower bound (Hill 1964, doi 10.1016/0022-5096(64)90019-5), and close.
+    # It is a lower bound along the fibres (Hill 1964, doi 10.1016/0022-5096(64)90019-5), and close.
     assert voigt <= modulus < 1.005 * voigt
+
+
+def test_plane_stress_of_a_cell_in_3d_is_the_law_under_plane_stress_where_it_is_homogeneous():
+    rve = RVEMaterial(Fibres(DISC, 0.5).mesh((2, 2, 1)), J2_LAW, tolerance=1e-12)
+    in_plane = np.array([[0.0, 0.0, 0.0], [3e-3, -1e-3, 1e-3], [6e-3, 0.0, 4e-3]])
+    target = np.zeros((1, 3, 6))
+    target[0][:, [0, 1, 5]] = in_plane
+    out_of_plane = [False, False, True, True, True, False]
+    record = drive(rve, LoadPath(np.arange(3.0), target, out_of_plane, rve.kinematics)).raise_if_failed()
+    law = PlaneStress(J2_LAW)
+    expected = drive(law, StrainPath(np.arange(3.0), in_plane, law.kinematics))
+    np.testing.assert_allclose(record.stress[..., [0, 1, 5]], expected.stress, atol=1e-10)
+
+
+def test_a_point_out_of_its_laws_range_marks_its_cell():
+    class Limited(LinearElastic):
+        def update(self, strain, state, dt, *, tangent=True):
+            answer = super().update(strain, state, dt, tangent=tangent)
+            far = np.abs(strain).max(axis=1) > 1e-3
+            answer.status = np.where(far, PointStatus.OUT_OF_RANGE, PointStatus.FINE).astype(np.int8)
+            return answer
+
+    rve = RVEMaterial(DISC.mesh(3), PlaneStrain(Limited(200.0, 0.3)))
+    strain = np.array([[5e-4, 0.0, 0.0], [2e-3, 0.0, 0.0]])
+    assert rve.update(strain, rve.initial_state(2), 1.0).status.tolist() == [1, 0]
 
 
 def test_an_unknown_engine_is_refused():

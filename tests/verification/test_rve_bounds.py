@@ -10,6 +10,7 @@ import pytest
 from pointlaw.materials import J2, FiniteJ2, FinitePlaneStrain, LinearElastic, PlaneStrain
 from pointlaw.rve import (
     Fibres,
+    Image,
     LinearDisplacement,
     Periodic,
     RVEMaterial,
@@ -67,6 +68,16 @@ def test_the_unit_of_length_does_not_matter():
     large = type(image)(image.voxels, 1e3, names=image.names)
     one, two = (homogenise(RVEMaterial(i.mesh(8), laws)) for i in (image, large))
     np.testing.assert_allclose(one, two, rtol=1e-11, atol=1e-12)
+
+
+def test_a_sheet_between_voids_carries_its_plane_strain_modulus_per_volume_of_the_box():
+    voxels = np.ones((3, 8), dtype=int)
+    voxels[:, 3:5] = 0
+    mesh = Image(voxels, (1.0, 2.0)).mesh((3, 8), voids=[0])
+    found = homogenise(RVEMaterial(mesh, PlaneStrain(LinearElastic(200.0, 0.3))))
+    expected = np.zeros((3, 3))
+    expected[0, 0] = 0.75 * 200.0 / (1.0 - 0.3**2)
+    np.testing.assert_allclose(found, expected, atol=1e-11 * expected.max())
 
 
 def test_finite_strain_is_indifferent_to_a_rotation():

@@ -168,8 +168,11 @@ class VolumeElement:
         for axis, kind in enumerate(self.constraint.kinds(d)):
             if kind == LINEAR:
                 held |= self.nodes.on_face(axis, 0) | self.nodes.on_face(axis, 1)
-        groups = np.unique(label)
-        loose = [g for g in groups if not held[label == g].any()] if held.any() else groups[1:].tolist()
+        groups, sizes = np.unique(label, return_counts=True)
+        if held.any():
+            loose = [g for g in groups if not held[label == g].any()]
+        else:  # one part may be free to move, because one node of the cell is held
+            loose = np.delete(groups, np.argmax(sizes)).tolist()
         if loose:
             place = self.x[label == loose[0]].mean(axis=0)
             raise SetupError(
