@@ -7,7 +7,6 @@ user's own TorchScript does, and is therefore accepted only with its card and an
 """
 
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from pointlaw.errors import InputError, LawFileError
 from pointlaw.laws.card import FORMAT_VERSION, LawCard, Probe
 from pointlaw.laws.learned import LearnedMaterial
 from pointlaw.materials import PointStatus
-from pointlaw.networks import Network, build
+from pointlaw.networks import Network, build, load_script
 
 FORMAT = "pointlaw-law"
 _OPEN_SEAL = "0" * 64
@@ -86,7 +85,7 @@ def load_torchscript(path: str | Path, card_path: str | Path, *, sha256: str) ->
     if card.architecture != "torchscript":
         raise LawFileError(f"{card_path} is the card of a law '{card.architecture}', not of a TorchScript file.")
     try:
-        module = torch.jit.load(io.BytesIO(content), map_location="cpu")
+        module = load_script(content)
     except RuntimeError as error:
         raise LawFileError(f"{path} is not a TorchScript file: {error}") from error
     module.eval()

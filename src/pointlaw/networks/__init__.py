@@ -3,7 +3,7 @@
 from typing import Any
 
 from pointlaw.errors import InputError
-from pointlaw.networks.base import Kernel, Network, autodiff_tangent, script
+from pointlaw.networks.base import Kernel, Network, autodiff_tangent, load_script, script
 from pointlaw.networks.feedforward import FeedForward
 from pointlaw.networks.gru import GRU
 from pointlaw.networks.lstm import LSTM
@@ -38,5 +38,6 @@ __all__ = [
     "Network",
     "autodiff_tangent",
     "build",
+    "load_script",
     "script",
 ]

@@ -6,6 +6,7 @@ has a general answer by automatic differentiation; a network that knows better o
 an inference kernel with all constants folded.
 """
 
+import io
 import warnings
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -158,3 +159,13 @@ def script(module: nn.Module) -> torch.jit.ScriptModule:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.*")
         return torch.jit.script(module)
+
+
+def load_script(content: bytes) -> torch.jit.ScriptModule:
+    """Return the module in the bytes of a TorchScript file, on the CPU. This runs its author's code: hash it first.
+
+    Raises ``RuntimeError`` when the bytes are not TorchScript.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*")
+        return torch.jit.load(io.BytesIO(content), map_location="cpu")

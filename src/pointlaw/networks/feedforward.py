@@ -167,7 +167,7 @@ class Slope(nn.Module):
     def __init__(self, weight: Tensor, m: int, block: int):
         super().__init__()
         self.m, self.hidden = m, weight.shape[0]
-        self.register_buffer("weight", weight.contiguous())
+        self.register_buffer("weight", weight.clone())  # the network may be trained on
         self.register_buffer("answer", torch.zeros(block * m, weight.shape[1], dtype=torch.float64))
 
     def forward(self, reach: Tensor, signal: Tensor) -> Tensor:

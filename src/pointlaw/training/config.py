@@ -36,7 +36,7 @@ class TrainConfig(pydantic.BaseModel):
     hold : float
         Fraction of the sub-sampled steps that repeat the strain of the step before (rate-independent teachers only).
     seed : int
-        Decides about initial weights of nothing, but about the split, the order and the sub-sampling.
+        Decides the split, the order and the sub-sampling; the first weights belong to the network that is given.
     device : str
         ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU if there is one.
     checkpoint_every : int

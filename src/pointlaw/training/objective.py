@@ -70,8 +70,9 @@ def objective(network: Network, samples: Samples, rows: Tensor, config: TrainCon
         moments = random_moments(len(rows), samples.time.shape[1], config.hold, rng).to(samples.time.device)
         path = torch.arange(len(rows), device=rows.device)[:, None]
         strain, stress = samples.strain[rows][path, moments], samples.stress[rows][path, moments]
-        # A held step takes time as well; features that see it get the mean step.
-        time = torch.cumsum(samples.time[rows].diff(dim=1, prepend=samples.time[rows][:, :1]), 1)[path, moments]
+        gaps = samples.time[rows][path, moments].diff(dim=1)
+        gaps = torch.where(gaps > 0, gaps, samples.time.diff(dim=1).mean())  # holding a strain takes time as well
+        time = torch.nn.functional.pad(gaps.cumsum(1), (1, 0))
         y = network.scan(samples.features(time, strain))
         return _relative(y * samples.scale - stress[:, 1:], stress[:, 1:]).mean()
     if config.tangent_weight == 0 or samples.tangent is None:

@@ -1,0 +1,84 @@
+"""The memory of a training: its history, its best weights, and the file from which a killed run goes on."""
+
+import copy
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from pointlaw.data import replacing
+from pointlaw.errors import InputError
+from pointlaw.networks import Network
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Losses of one epoch: objective on the training paths, mean relative error on the validation paths."""
+
+    number: int
+    training: float
+    validation: float
+    learning_rate: float
+    seconds: float
+
+
+class Run:
+    """Everything that a checkpoint holds: weights, optimizer, best weights and history.
+
+    ``identity`` names network, data and configuration; a checkpoint of another run is refused.
+    """
+
+    def __init__(self, network: Network, optimizer: torch.optim.Optimizer, identity: str):
+        self.network, self.optimizer = network, optimizer
+        self.identity = f"{type(network).__name__}{network.config}{identity}"
+        self.history: list[Epoch] = []
+        self.weights: dict[str, torch.Tensor] = copy.deepcopy(network.state_dict())
+        self.best = Epoch(-1, math.inf, math.inf, 0.0, 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Time of all epochs so far."""
+        return self.history[-1].seconds if self.history else 0.0
+
+    @property
+    def without_progress(self) -> int:
+        """Epochs since the best one."""
+        return self.history[-1].number - self.best.number if self.history else 0
+
+    def book(self, epoch: Epoch) -> None:
+        """Add ``epoch``; keep the weights if it is the best one."""
+        self.history.append(epoch)
+        if epoch.validation < self.best.validation or self.best.number < 0:
+            self.best, self.weights = epoch, copy.deepcopy(self.network.state_dict())
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint atomically."""
+        content = {
+            "identity": self.identity,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "weights": self.weights,
+            "history": [asdict(epoch) for epoch in self.history],
+            "best": asdict(self.best),
+        }
+        with replacing(path) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, path: Path) -> None:
+        """Go on from the checkpoint ``path``.
+
+        Raises ``InputError`` when it cannot be read or is of another run.
+        """
+        try:
+            # Tensors and plain values only; nothing is unpickled that could run.
+            content = torch.load(path, weights_only=True, map_location="cpu")
+            identity = content["identity"]
+        except Exception as error:  # damaged bytes make the unpickler raise anything
+            raise InputError(f"The checkpoint {path} cannot be read ({error}); delete it to start again.") from error
+        if identity != self.identity:
+            raise InputError(f"The checkpoint {path} is of another network, dataset or configuration; delete it.")
+        self.network.load_state_dict(content["network"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.weights = content["weights"]
+        self.history, self.best = [Epoch(**row) for row in content["history"]], Epoch(**content["best"])
