@@ -171,6 +171,18 @@ ALWAYS void assemble_as(const int ne, const rve *r, work *k)
         else elastic_cell(ne, r, k, cell);
 }
 
+/* Set the matrix to that of the elastic cells; what lies above the diagonal of a panel is never read. */
+static void begin(const rve *r, lanes *factor)
+{
+    for (int s = 0; s < r->supernodes; s++) {
+        const int n = 2 * r->width[s], m = n + 2 * r->below[s];
+        const double *from = r->constant + r->start[s];
+        lanes *to = factor + r->start[s];
+        for (int i = 0; i < m; i++, from += n, to += n)
+            for (int j = 0; j < (i < n ? i + 1 : n); j++) to[j] = all(from[j]);
+    }
+}
+
 static void assemble(const rve *r, work *k)
 {
     for (int a = 0; a < r->nodes; a++)
@@ -180,7 +192,7 @@ static void assemble(const rve *r, work *k)
             k->u[2 * a + i] = r->free_of[a] < 0 ? u : u + k->w[2 * r->free_of[a] + i];
         }
     memset(k->f, 0, sizeof(lanes) * 2 * r->nodes);
-    for (long i = 0; i < r->pattern_size; i++) k->factor[i] = all(r->constant[i]);
+    begin(r, k->factor);
     switch (r->ne) {
     case 3: assemble_as(3, r, k); break;
     case 4: assemble_as(4, r, k); break;
