@@ -109,7 +109,7 @@ def unmatched_box():
         gmsh.model.addPhysicalGroup(3, [1], 1)
         for dim, tag in gmsh.model.getBoundary([(3, 1)], oriented=False, recursive=True):
             x = gmsh.model.getValue(dim, tag, [])
-            gmsh.model.mesh.setSize([(dim, tag)], 0.3 + 0.3 * (x[0] > 0.5) + 0.15 * (x[1] > 0.5))
+            gmsh.model.mesh.setSize([(dim, tag)], 0.5 + 0.4 * (x[0] > 0.5) + 0.2 * (x[1] > 0.5))
         gmsh.model.mesh.generate(3)
         return model_to_mesh(gmsh.model, MPI.COMM_SELF, 0, gdim=3).mesh
     finally:

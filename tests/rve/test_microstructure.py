@@ -151,3 +151,23 @@ def test_a_conforming_mesh_is_periodic_and_holds_the_fraction():
     corners = mesh.mesh.geometry.x[mesh.mesh.geometry.dofmaps[0][element.cells["inclusion"]]]
     edges = corners[:, 1:, :2] - corners[:, :1, :2]
     assert 0.5 * np.abs(np.linalg.det(edges)).sum() == pytest.approx(0.3, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "structure", [lattice_inclusions("body_centred", 0.2), Fibres(lattice_inclusions("hexagonal", 0.4), 0.3)]
+)
+def test_conforming_meshes_in_3d_are_periodic(structure):
+    pytest.importorskip("gmsh")
+    law = LinearElastic(1.0, 0.3)
+    element = VolumeElement(structure.conforming_mesh(0.3), {1: law, 2: law}, Periodic())
+    for axis in range(3):
+        assert (np.diff(element.nodes.across(axis)[1].indptr) == 1).all()
+
+
+def test_voids_are_left_out_of_both_kinds_of_mesh():
+    pytest.importorskip("gmsh")
+    holes = lattice_inclusions("square", 0.3)
+    for mesh in (holes.mesh(10, voids=["inclusion"]), holes.conforming_mesh(0.1, voids=True)):
+        element = VolumeElement(mesh, {"matrix": SOFT}, Periodic())
+        assert element.volume == pytest.approx(1.0)
+        assert not np.any(np.linalg.norm(element.x - 0.5, axis=1) < 0.25)

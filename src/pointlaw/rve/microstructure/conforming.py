@@ -100,7 +100,6 @@ def _mesh(
         _, parts = occ.fragment([whole], tools)
         inside, covered = set(parts[0]), {part for group in parts[1:] for part in group}
         occ.remove(sorted(covered - inside), recursive=True)
-        occ.synchronize()
         groups = {"matrix": sorted(inside - covered), "inclusion": sorted(inside & covered)}
         found = sum(occ.getMass(*part) for part in groups["inclusion"]) / float(size.prod())
         if abs(found - fraction) > 1e-4:
@@ -108,9 +107,11 @@ def _mesh(
                 f"Gmsh cut a fraction of {found:.5f} out of the box instead of {fraction:.5f}; leave a gap between "
                 "inclusions, move those that graze a face, or use a voxel mesh."
             )
-        for (name, tag), (kind, entities) in zip(names.items(), groups.items(), strict=True):
-            if entities and not (voids and kind == "inclusion"):
-                gmsh.model.addPhysicalGroup(dim, [t for _, t in entities], tag, name)
+        if voids:
+            occ.remove(groups.pop("inclusion"), recursive=True)
+        occ.synchronize()
+        for (name, tag), entities in zip(names.items(), groups.values(), strict=False):
+            gmsh.model.addPhysicalGroup(dim, [t for _, t in entities], tag, name)
         for axis in range(dim):
             _make_periodic(gmsh, dim, axis, size)
         for option, value in (("MeshSizeMax", 1.0), ("MeshSizeMin", 0.5)):
