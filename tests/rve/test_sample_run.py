@@ -7,13 +7,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from pointlaw.cli.app import app
 from pointlaw.data import load_dataset
 from pointlaw.errors import InputError, NotConverged
 from pointlaw.materials import J2, LinearElastic, Material, PlaneStrain, Response
 from pointlaw.paths import drive
 from pointlaw.rve.collect import read_paths
+from pointlaw.rve.farm import Progress
 from pointlaw.rve.plan import PLANS, PathPlan, make_plan
+from pointlaw.rve.progress import SampleBar
 from pointlaw.rve.sample import sample
 from pointlaw.rve.sample_file import read_sample_file
 from pointlaw.tensors import PLANE_STRAIN
@@ -166,6 +170,30 @@ def test_a_plan_that_does_not_fit_the_law_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match="must have 3 components"):
         sample(law(), plan, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_stress_direction_is_followed_and_the_strain_that_belongs_to_it_is_recorded(tmp_path):
+    plan = make_plan({"kind": "cyclic", "control": "stress", "paths": 4, "steps": 6, "bound": 320.0, "seed": 2})
+    dataset = load_dataset(sample(law(), plan, tmp_path, batch=4).dataset)
+    target = plan.load(range(4), PLANE_STRAIN).target
+    assert np.abs(dataset.stress - target).max() < 1e-6
+    assert np.abs(dataset.strain[:, -1]).max() > 1e-5  # plastic: strain is left when the stress is gone
+
+
+def test_the_bar_shows_paths_rate_and_failures():
+    with SampleBar(10) as bar:
+        bar.watch(Progress(finished=3, failed=1), 8)
+        task = bar._bar.tasks[0]
+        assert (task.completed, task.total) == (5, 10)  # two were there when the run began
+        assert "paths/s, 1 failed" in task.fields["note"]
+
+
+def test_the_command_samples_and_says_what_it_did(tmp_path):
+    (tmp_path / "c.toml").write_text(CONFIG)
+    result = CliRunner().invoke(app, ["sample", str(tmp_path / "c.toml"), "--out", str(tmp_path / "here"), "--quiet"])
+    assert result.exit_code == 0, result.output
+    assert "12 paths in" in result.output
+    assert load_dataset(tmp_path / "here" / "dataset.h5").paths == 12
 
 
 CONFIG = """
