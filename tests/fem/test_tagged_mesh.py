@@ -195,10 +195,24 @@ def test_a_body_far_from_the_origin_and_tiny_passes():
     body.check()
 
 
-def test_cells_flat_as_a_sheet_pass():
-    body = cube(2)
-    body.mesh.geometry.x[:, 2] *= 1e-4
+@pytest.mark.parametrize("cell", ["tetrahedron", "hexahedron"])
+def test_cells_flat_as_a_sheet_pass(cell):
+    body = cube(2, cell)
+    body.mesh.geometry.x[:, 2] *= 1e-5
     body.check()
+
+
+@pytest.mark.parametrize("cell", ["quadrilateral", "hexahedron"])
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_a_collapsed_layer_is_found_though_rounding_gives_it_some_volume(cell, size):
+    body = build(cell, 5)
+    x = body.mesh.geometry.x
+    x[np.isclose(x[:, 0], 0.4), 0] = 0.6
+    turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    x[:, :2] = size * x[:, :2] @ turn.T
+    x[:, 2] *= size
+    with pytest.raises(MeshError, match=BAD):
+        body.check()
 
 
 @pytest.mark.parametrize("degree", [1, 2])

@@ -90,8 +90,10 @@ class TaggedMesh:
         expression = fem.Expression(ufl.JacobianDeterminant(mesh), vertices, jit_options=jit_options())
         determinant = expression.eval(mesh, owned).reshape(len(owned), len(vertices))  # a rank may own no cell
         smallest, largest = determinant.min(axis=1, initial=np.inf), determinant.max(axis=1, initial=-np.inf)
-        twisted = owned[smallest * largest <= 1e-24 * np.maximum(smallest**2, largest**2)]
-        bad = np.union1d(twisted, self._folded())
+        twisted = smallest * largest <= 0.0
+        # A cell that has collapsed has a determinant of rounding size and any sign.
+        flat = np.maximum(-smallest, largest) <= 1e-13 * mesh.h(self.dim, owned) ** self.dim
+        bad = np.union1d(owned[twisted | flat], self._folded())
         count = mesh.comm.allreduce(len(bad))
         if not count:
             return
