@@ -140,49 +140,46 @@ static mask factorise(const pattern *p, lanes *factor, lanes floor)
     return bad;
 }
 
-/* Solve L Lᵀ x = b in place for `many` right sides, x[many][2·nodes] in the order of elimination. */
+#define EACH _Pragma("GCC unroll 4") for (int q = 0; q < many; q++)
+
+/* Solve L Lᵀ x = b in place for `many` <= 4 right sides, x[many][2·nodes] in the order of elimination; every number of
+ * the factor is read once and used for all of them. */
 ALWAYS void solve(const int many, const pattern *p, const lanes *factor, lanes *x)
 {
     const int size = 2 * p->nodes;
     const int *rows = p->rows;
+    lanes one[4], two[4];
     for (int s = 0; s < p->supernodes; s++) {
-        const int n = 2 * p->width[s], base = 2 * p->first[s];
+        const int n = 2 * p->width[s];
         const lanes *a = factor + p->start[s];
-        for (int i = 0; i < n; i++, a += n)
-            for (int q = 0; q < many; q++) {
-                lanes *b = x + q * size + base, sum = b[i];
-                for (int k = 0; k < i; k++) sum -= a[k] * b[k];
-                b[i] = sum * a[i];
-            }
-        for (int r = 0; r < p->below[s]; r++, a += 2 * n)
-            for (int q = 0; q < many; q++) {
-                const lanes *b = x + q * size + base;
-                lanes *to = x + q * size + 2 * rows[r], one = {}, two = {};
-                for (int k = 0; k < n; k++) {
-                    one += a[k] * b[k];
-                    two += a[n + k] * b[k];
-                }
-                to[0] -= one;
-                to[1] -= two;
-            }
+        lanes *b = x + 2 * p->first[s];
+        for (int i = 0; i < n; i++, a += n) {
+            EACH one[q] = b[q * size + i];
+            for (int k = 0; k < i; k++) EACH one[q] -= a[k] * b[q * size + k];
+            EACH b[q * size + i] = one[q] * a[i];
+        }
+        for (int r = 0; r < p->below[s]; r++, a += 2 * n) {
+            lanes *to = x + 2 * rows[r];
+            EACH one[q] = to[q * size], two[q] = to[q * size + 1];
+            for (int k = 0; k < n; k++) EACH one[q] -= a[k] * b[q * size + k], two[q] -= a[n + k] * b[q * size + k];
+            EACH to[q * size] = one[q], to[q * size + 1] = two[q];
+        }
         rows += p->below[s];
     }
     for (int s = p->supernodes - 1; s >= 0; s--) {
-        const int n = 2 * p->width[s], base = 2 * p->first[s];
+        const int n = 2 * p->width[s];
         const lanes *top = factor + p->start[s], *a = top + n * n;
+        lanes *b = x + 2 * p->first[s];
         rows -= p->below[s];
-        for (int r = 0; r < p->below[s]; r++, a += 2 * n)
-            for (int q = 0; q < many; q++) {
-                lanes *b = x + q * size + base;
-                const lanes *from = x + q * size + 2 * rows[r], one = from[0], two = from[1];
-                for (int k = 0; k < n; k++) b[k] -= a[k] * one + a[n + k] * two;
-            }
-        for (int i = n - 1; i >= 0; i--)
-            for (int q = 0; q < many; q++) {
-                lanes *b = x + q * size + base, y = b[i] * top[i * n + i];
-                b[i] = y;
-                for (int k = 0; k < i; k++) b[k] -= top[i * n + k] * y;
-            }
+        for (int r = 0; r < p->below[s]; r++, a += 2 * n) {
+            const lanes *from = x + 2 * rows[r];
+            EACH one[q] = from[q * size], two[q] = from[q * size + 1];
+            for (int k = 0; k < n; k++) EACH b[q * size + k] -= a[k] * one[q] + a[n + k] * two[q];
+        }
+        for (int i = n - 1; i >= 0; i--) {
+            EACH b[q * size + i] = one[q] = b[q * size + i] * top[i * n + i];
+            for (int k = 0; k < i; k++) EACH b[q * size + k] -= top[i * n + k] * one[q];
+        }
     }
 }
 

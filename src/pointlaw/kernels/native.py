@@ -9,14 +9,13 @@ import functools
 import hashlib
 import logging
 import os
-import platform
 import shlex
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from pointlaw.environment import compiler
+from pointlaw.environment import compiler, processor
 from pointlaw.errors import EnvironmentProblem
 
 log = logging.getLogger(__name__)
@@ -65,17 +64,6 @@ def cache_folder() -> Path:
     """Return where the libraries of this type of processor lie."""
     home = Path(os.getenv("XDG_CACHE_HOME", Path.home() / ".cache"))
     return home / "pointlaw" / f"native-{processor()}"
-
-
-@functools.cache
-def processor() -> str:
-    """Return a short name for the type of this processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        text = "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    except OSError:
-        text = platform.processor()
-    return hashlib.sha256((platform.machine() + text).encode()).hexdigest()[:12]
 
 
 def _built(name: str) -> Path:

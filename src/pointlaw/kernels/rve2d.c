@@ -21,7 +21,7 @@ typedef struct {
     lanes *u, *f;        /* [nodes][2] displacement and force */
     lanes *coupling;     /* [nodes][2][3] forces under unit strains */
     lanes *w, *step;     /* [free][2] fluctuation and the last Newton step, in the order of elimination */
-    lanes *x;            /* [3][free][2] right sides and solutions */
+    lanes *x;            /* [7][free][2] right sides and solutions: residual, tangent, and a copy of the latter */
     lanes *old, *trial;  /* history of the plastic points */
     lanes strain[3], unit[9];
 } work;
@@ -200,34 +200,45 @@ static void assemble(const rve *r, work *k)
     }
 }
 
-/* Forces and mean stresses under unit strains with the moduli of the present state, for the homogenised tangent. */
+/* One plastic cell's forces and stress integrals under unit strains, with the moduli of the present state. */
+ALWAYS void couple_cell(const int ne, const rve *r, work *k, int cell)
+{
+    const int *node = r->cell_nodes + cell * ne;
+    lanes u[MOST][2], f[MOST][2][3];
+    for (int a = 0; a < ne; a++)
+        for (int i = 0; i < 2; i++) u[a][i] = k->u[2 * node[a] + i];
+    memset(f, 0, sizeof(lanes) * 6 * ne);
+    for (int q = 0; q < r->nq; q++) {
+        const double *grad = r->grad + (cell * r->nq + q) * 2 * ne, weight = r->weight[cell * r->nq + q];
+        lanes e[3], s[3], D[6], unused[TRIAL];
+        point_strain(ne, grad, (const lanes(*)[2])u, e);
+        plastic_point(r->laws + r->law_of[cell], e, k->old + HISTORY * (long)(r->history[cell] + q), unused, s, D);
+        for (int i = 0; i < 6; i++) D[i] *= weight;
+        /* rows: stress 11, 22, true 12; columns: a unit of strain 11, 22, √2·12 */
+        const lanes C[3][3] = {{D[0], D[1], D[3] * ROOT2}, {D[1], D[2], D[4] * ROOT2}, {D[3], D[4], D[5] * ROOT2}};
+        for (int j = 0; j < 3; j++) {
+            for (int i = 0; i < 3; i++) k->unit[3 * i + j] += (i == 2 ? ROOT2 : 1.0) * C[i][j];
+            for (int a = 0; a < ne; a++) {
+                f[a][0][j] += grad[2 * a] * C[0][j] + grad[2 * a + 1] * C[2][j];
+                f[a][1][j] += grad[2 * a + 1] * C[1][j] + grad[2 * a] * C[2][j];
+            }
+        }
+    }
+    for (int a = 0; a < ne; a++)
+        for (int i = 0; i < 6; i++) k->coupling[6 * node[a] + i] += f[a][i / 3][i % 3];
+}
+
+/* Forces and stress integrals under unit strains, for the homogenised tangent. */
 static void couple(const rve *r, work *k)
 {
     for (int i = 0; i < 6 * r->nodes; i++) k->coupling[i] = all(r->coupling[i]);
     for (int i = 0; i < 9; i++) k->unit[i] = all(r->unit[i]);
     for (int cell = 0; cell < r->cells; cell++) {
-        const law *p = r->laws + r->law_of[cell];
-        const int ne = r->ne, *node = r->cell_nodes + cell * ne;
-        if (!p->plastic) continue;
-        lanes u[MOST][2];
-        for (int a = 0; a < ne; a++)
-            for (int i = 0; i < 2; i++) u[a][i] = k->u[2 * node[a] + i];
-        for (int q = 0; q < r->nq; q++) {
-            const double *grad = r->grad + (cell * r->nq + q) * 2 * ne, weight = r->weight[cell * r->nq + q];
-            const long at = r->history[cell] + q;
-            lanes e[3], s[3], D[6], unused[TRIAL];
-            point_strain(ne, grad, (const lanes(*)[2])u, e);
-            plastic_point(p, e, k->old + HISTORY * at, unused, s, D);
-            /* column j: stress (11, 22, true 12) under a unit of strain 11, 22, √2·12 */
-            const lanes C[3][3] = {{D[0], D[1], D[3] * ROOT2}, {D[1], D[2], D[4] * ROOT2}, {D[3], D[4], D[5] * ROOT2}};
-            for (int j = 0; j < 3; j++) {
-                for (int i = 0; i < 3; i++) k->unit[3 * i + j] += weight * (i == 2 ? ROOT2 : 1.0) * C[i][j];
-                for (int a = 0; a < ne; a++) {
-                    const double x = weight * grad[2 * a], y = weight * grad[2 * a + 1];
-                    k->coupling[(2 * node[a]) * 3 + j] += x * C[0][j] + y * C[2][j];
-                    k->coupling[(2 * node[a] + 1) * 3 + j] += y * C[1][j] + x * C[2][j];
-                }
-            }
+        if (!r->laws[r->law_of[cell]].plastic) continue;
+        switch (r->ne) {
+        case 3: couple_cell(3, r, k, cell); break;
+        case 4: couple_cell(4, r, k, cell); break;
+        default: couple_cell(r->ne, r, k, cell);
         }
     }
 }

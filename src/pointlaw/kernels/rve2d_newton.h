@@ -57,26 +57,31 @@ static void unload(const rve *r, const work *k, const seat *s, int l, const doub
     }
 }
 
-/* Homogenised tangents of the lanes whose matrix is factorised at their solution, (DᵀKD − BᵀA⁻¹B)/V with B = PᵀKD. */
-static void tangents(const rve *r, const pattern *p, work *k, const seat *seats, double *tangent)
+/* Put the right sides of the homogenised tangents, B = PᵀKD, behind the residual. */
+static void tangent_sides(const rve *r, work *k)
 {
     couple(r, k);
     const int size = 2 * r->free;
-    lanes C[9], *right = k->x + 3 * size;
-    memset(k->x, 0, sizeof(lanes) * 3 * size);
+    lanes *B = k->x + size;
+    memset(B, 0, sizeof(lanes) * 3 * size);
     for (int a = 0; a < r->nodes; a++)
         for (int i = 0; i < 2 && r->free_of[a] >= 0; i++)
-            for (int j = 0; j < 3; j++) k->x[j * size + 2 * r->free_of[a] + i] += k->coupling[(2 * a + i) * 3 + j];
-    memcpy(right, k->x, sizeof(lanes) * 3 * size);
-    solve(3, p, k->factor, k->x);
+            for (int j = 0; j < 3; j++) B[j * size + 2 * r->free_of[a] + i] += k->coupling[(2 * a + i) * 3 + j];
+    memcpy(k->x + 4 * size, B, sizeof(lanes) * 3 * size);
+}
+
+/* Tangents (DᵀKD − BᵀA⁻¹B)/V of the lanes whose matrix was factorised at their solution; x holds A⁻¹B, then B. */
+static void tangents(const rve *r, const work *k, const seat *seats, double *tangent)
+{
+    const int size = 2 * r->free;
+    const lanes *X = k->x + size, *B = k->x + 4 * size;
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++) {
             lanes sum = k->unit[3 * i + j];
-            for (int a = 0; a < size; a++) sum -= right[i * size + a] * k->x[j * size + a];
-            C[3 * i + j] = sum;
+            for (int a = 0; a < size; a++) sum -= B[i * size + a] * X[j * size + a];
+            for (int l = 0; l < LANES; l++)
+                if (seats[l].state == TANGENT) tangent[9 * seats[l].row + 3 * i + j] = sum[l] / r->volume;
         }
-    for (int l = 0; l < LANES; l++)
-        for (int i = 0; i < 9 && seats[l].state == TANGENT; i++) tangent[9 * seats[l].row + i] = C[i][l] / r->volume;
 }
 
 /* Residual on the free unknowns into x, its norm and that of all forces. */
@@ -115,7 +120,7 @@ int rve2d_lanes(void) { return LANES; }
 /* Numbers of work memory that rve2d_solve needs. */
 long rve2d_work(const rve *r)
 {
-    return LANES * (r->pattern_size + 10L * r->nodes + 2L * r->free * 8 + (HISTORY + TRIAL) * (long)r->plastic_points);
+    return LANES * (r->pattern_size + 10L * r->nodes + 2L * r->free * 9 + (HISTORY + TRIAL) * (long)r->plastic_points);
 }
 
 /* Solve n volume elements; `memory` is aligned to a vector. Rows with status -1 are untouched; returns their number. */
@@ -134,7 +139,7 @@ long rve2d_solve(const rve *r, long n, const double *strain, const double *state
     k.coupling = at, at += 6 * r->nodes;
     k.w = at, at += size;
     k.step = at, at += size;
-    k.x = at, at += 6 * size;
+    k.x = at, at += 7 * size;
     k.old = at, at += HISTORY * (long)r->plastic_points;
     k.trial = at;
     memset(memory, 0, sizeof(double) * rve2d_work(r));
@@ -176,7 +181,12 @@ long rve2d_solve(const rve *r, long n, const double *strain, const double *state
         }
         if (!newton && !tangent_wanted) continue;
         const mask bad = factorise(&p, k.factor, all(0.0));
-        if (newton) solve(1, &p, k.factor, k.x);
+        if (tangent_wanted) {
+            tangent_sides(r, &k);
+            solve(4, &p, k.factor, k.x);
+        } else {
+            solve(1, &p, k.factor, k.x);
+        }
         for (int l = 0; l < LANES; l++) {
             seat *s = seats + l;
             if (s->state == IDLE || (s->state == NEWTON && s->halvings > 0)) continue;
@@ -190,7 +200,7 @@ long rve2d_solve(const rve *r, long n, const double *strain, const double *state
                 }
             }
         }
-        if (tangent_wanted) tangents(r, &p, &k, seats, tangent);
+        if (tangent_wanted) tangents(r, &k, seats, tangent);
         for (int l = 0; l < LANES; l++)
             if (seats[l].state == TANGENT) seats[l].state = IDLE;
     }
