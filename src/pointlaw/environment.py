@@ -5,7 +5,10 @@ all; the finite-element room asks for the ones it needs before it starts, so tha
 launcher is a sentence and not a stack of compiler output or N programs that each believe to be alone.
 """
 
+import functools
+import hashlib
 import os
+import platform
 import shlex
 import shutil
 import sys
@@ -77,6 +80,21 @@ def compiler_sentence() -> str | None:
             "On Debian or Ubuntu run: apt install python3-dev libc6-dev."
         )
     return None
+
+
+@functools.cache
+def processor() -> str:
+    """Return a short name for the type of this processor.
+
+    Native code of one processor may be illegal on another that shares the home directory, as on a cluster; so folders
+    of compiled code bear this name.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    except OSError:
+        text = platform.processor()
+    return hashlib.sha256((platform.machine() + text).encode()).hexdigest()[:12]
 
 
 def require_compiler() -> None:

@@ -6,7 +6,7 @@ import dolfinx
 import numpy as np
 import pytest
 
-from pointlaw.errors import NotConverged, SetupError
+from pointlaw.errors import SetupError
 from pointlaw.fem import Observer, Point
 from pointlaw.materials import J2, FinitePlaneStrain, NeoHooke, PlaneStrain
 
@@ -82,12 +82,12 @@ def test_load_control_cannot_pass_the_limit_point_along_the_path(path):
     problem = arch()
     march(problem, [0.5 * limit, 0.95 * limit])
     trail = Trail()
-    try:
-        march(problem, [1.2 * limit], StepController(max_cuts=4), observers=[trail])
-    except NotConverged as stuck:
-        assert "Cause" in str(stuck)
-    else:  # Newton may jump to the far branch: then the arch has snapped within one step
+    solution = march(problem, [1.2 * limit], StepController(max_cuts=4), observers=[trail], strict=False)
+    # Either it ends honestly, or Newton jumps to the far branch: then the arch has snapped within one step.
+    if solution.finished:
         assert np.max(np.diff([0.2, *trail.fall])) > 0.4
+    else:
+        assert "Cause" in solution.message
 
 
 def test_a_prescribed_displacement_can_be_the_load():

@@ -1,4 +1,4 @@
-"""``pointlaw show``: the card of a law file, after its seal was checked."""
+"""``pointlaw show``: the card of a law file, after its seal was checked; or a picture of a mesh or voxel image."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,10 +7,14 @@ import typer
 
 
 def show(
-    file: Annotated[Path, typer.Argument(help="A law file, or a card as JSON.")],
+    file: Annotated[Path, typer.Argument(help="A law file or a card as JSON; a mesh; a voxel image.")],
     json: Annotated[bool, typer.Option("--json", help="Print the whole card as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Picture of a mesh; by default FILE with the suffix .png.")] = None,
 ) -> None:
-    """Show what a law file says of itself: units, what it was trained on, how good it was found to be."""
+    """Show what a law file says of itself, or draw the phases of a mesh or a voxel image."""
+    if file.suffix not in (".safetensors", ".json"):
+        picture(file, file.with_suffix(".png") if out is None else out)
+        return
     from pointlaw.laws import read_card
 
     card = read_card(file)
@@ -24,6 +28,21 @@ def show(
     for name, value in rows(card):
         table.add_row(name, value)
     Console().print(table)
+
+
+def picture(file: Path, out: Path) -> None:
+    """Draw a mesh file or a voxel image (``.npy``, ``.tif``, ``.vti``) into an image file."""
+    from pointlaw.fem import MPI, read_mesh
+    from pointlaw.rve.microstructure import read_image
+    from pointlaw.rve.picture import draw_mesh
+
+    if file.suffix in (".npy", ".tif", ".tiff", ".vti"):
+        image = read_image(file)
+        body = image.mesh(image.voxels.shape, comm=MPI.COMM_SELF)
+    else:
+        body = read_mesh(file, MPI.COMM_SELF)
+    draw_mesh(body, out)
+    print(f"{body.source} drawn into {out}")
 
 
 def rows(card: Any) -> list[tuple[str, str]]:

@@ -43,11 +43,7 @@ class Supports:
 
     def set_time(self, t: float) -> None:
         """Put the values at time ``t`` into the boundary conditions."""
-        for target, evaluator in self._values:
-            if isinstance(target, fem.Function):
-                target.interpolate(lambda x, e=evaluator: e.over(x, t))
-            else:
-                target.value = evaluator.at(t)
+        _put(self._values, t)
 
     def _add(self, component: fem.FunctionSpace, body: TaggedMesh, where: Any, evaluator: Evaluator) -> None:
         # A condition that varies in space needs the scalar space of its component; a uniform one a number only.
@@ -98,11 +94,7 @@ class Loads:
 
     def set_time(self, t: float) -> None:
         """Put the values at time ``t`` into the coefficients."""
-        for target, evaluator in self._values:
-            if isinstance(target, fem.Function):
-                target.interpolate(lambda x, e=evaluator: e.over(x, t))
-            else:
-                target.value = evaluator.at(t)
+        _put(self._values, t)
 
     def work(self, u: ufl.core.expr.Expr, v: ufl.core.expr.Expr) -> ufl.Form | None:
         """Return the external virtual work, or ``None`` if there is no load."""
@@ -148,6 +140,15 @@ class Loads:
             target = fem.Constant(self._V.mesh, 0.0)
         self._values.append((target, evaluator))
         return target
+
+
+def _put(values: list[tuple[Any, Evaluator]], t: float) -> None:
+    """Give constants and functions the values that their evaluators have at time ``t``."""
+    for target, evaluator in values:
+        if isinstance(target, fem.Function):
+            target.interpolate(lambda x, e=evaluator: e.over(x, t))
+        else:
+            target.value = evaluator.at(t)
 
 
 def _cofactor(F: ufl.core.expr.Expr) -> ufl.core.expr.Expr:

@@ -33,7 +33,7 @@ def gather_cells(problem: MechanicsProblem, values: Array, *, scale: float = 0.0
     count = len(basix.geometry(mesh.basix_cell()))
     order = [0, 1, 3, 2] if mesh.topology.cell_name() == "quadrilateral" else list(range(count))
     dim = mesh.geometry.dim
-    corners = mesh.geometry.x[mesh.geometry.dofmap[:owned, order], :dim].copy()
+    corners = mesh.geometry.x[mesh.geometry.dofmaps[0][:owned, order], :dim].copy()
     if scale:
         # The first dofs of a Lagrange cell are its corners, in the order of the geometry.
         dofs = problem.u.function_space.dofmap.list[:owned, order]

@@ -5,14 +5,11 @@ five times faster. Full ``-ffast-math`` would also assume that no NaN exists, bu
 only the parts that let sums be reordered are switched on.
 """
 
-import functools
-import hashlib
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
-from pointlaw.environment import require_compiler
+from pointlaw.environment import processor, require_compiler
 
 OPTIMISED = (
     "-O2",  # -O3 gains nothing over a vectorised -O2 here, and takes minutes for a finite-strain hexahedron of degree 2
@@ -35,15 +32,5 @@ def jit_options() -> dict[str, Any]:
     one folder a processor type. Raises ``EnvironmentProblem`` if there is no C compiler.
     """
     require_compiler()
-    cache = Path(os.getenv("XDG_CACHE_HOME", Path.home() / ".cache")) / "fenics" / f"native-{_processor()}"
+    cache = Path(os.getenv("XDG_CACHE_HOME", Path.home() / ".cache")) / "fenics" / f"native-{processor()}"
     return {"cffi_extra_compile_args": list(OPTIMISED), "cache_dir": cache, "timeout": 120}
-
-
-@functools.cache
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        text = "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    except OSError:
-        text = platform.processor()
-    return hashlib.sha256((platform.machine() + text).encode()).hexdigest()[:12]
