@@ -299,6 +299,22 @@ def test_the_wish_of_one_rank_to_stop_stops_all():
     assert solution.times == [0.25, 0.5]
 
 
+@TWO
+def test_a_problem_that_python_collects_on_one_rank_only_does_not_stop_the_others():
+    import gc
+
+    from pointlaw.fem import march
+
+    for _ in range(3):
+        problem = whole_plate(world(), plain())
+        march(problem, [0.5])
+        problem.itself = problem  # a cycle, as an exception with its frames is one
+        del problem
+        if world().rank == 1:
+            gc.collect()
+    assert march(whole_plate(world(), plain()), [0.5]).finished
+
+
 # Set-up errors: before the first step, the same sentence on every rank ----------------------------------------------
 
 

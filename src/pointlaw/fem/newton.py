@@ -63,6 +63,18 @@ SNES_DEFAULTS = {
 }
 
 
+class _UnhurriedProblem(NonlinearProblem):
+    """DOLFINx' problem without its destructor, which destroys PETSc objects the moment Python collects the problem.
+
+    Destroying them takes all ranks together, but Python's collector of cycles (an exception keeps the frames it came
+    through) runs at another moment on each rank: the job would hang. petsc4py sets aside what is collected, and the
+    next problem on the communicator destroys what all ranks have set aside.
+    """
+
+    def __del__(self) -> None:
+        """Leave everything to petsc4py."""
+
+
 @dataclass
 class NewtonReport:
     """How one Newton solve went: reason by PETSc's name, residual norms, number of evaluations, last verdict."""
@@ -121,7 +133,8 @@ class Newton:
     """Nodal forces (internal minus external) of the last evaluation, reactions included; unit of force."""
 
     def __post_init__(self) -> None:
-        self._problem = NonlinearProblem(
+        PETSc.garbage_cleanup(self.u.function_space.mesh.comm)  # what earlier problems have left, on all ranks
+        self._problem = _UnhurriedProblem(
             self.F,
             self.u,
             J=self.J,
