@@ -93,7 +93,7 @@ def make_data(count: int, seed: int) -> Dataset:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=120)
+    parser.add_argument("--epochs", type=int, default=90)
     parser.add_argument("--paths", type=int, default=4000)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--tangent-weight", type=float, default=0.3)
