@@ -2,6 +2,7 @@
 
 from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI before DOLFINx
 
+from pointlaw.rve.batched import BatchedEngine
 from pointlaw.rve.cell import CellReport, GeneralEngine
 from pointlaw.rve.constraint import Constraint, LinearDisplacement, Mixed, Periodic, UniformTraction
 from pointlaw.rve.element import VolumeElement
@@ -22,8 +23,11 @@ from pointlaw.rve.microstructure import (
     random_inclusions,
     read_image,
 )
+from pointlaw.rve.plan import make_plan
+from pointlaw.rve.sample import SampleReport, sample
 
 __all__ = [
+    "BatchedEngine",
     "CellReport",
     "Constraint",
     "Energies",
@@ -41,6 +45,7 @@ __all__ = [
     "Periodic",
     "Polycrystal",
     "RVEMaterial",
+    "SampleReport",
     "Truss",
     "UniformTraction",
     "VolumeElement",
@@ -48,6 +53,8 @@ __all__ = [
     "homogenise",
     "lattice_inclusions",
     "local_fields",
+    "make_plan",
     "random_inclusions",
     "read_image",
+    "sample",
 ]
