@@ -93,8 +93,8 @@ def make_data(count: int, seed: int) -> Dataset:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=90)
-    parser.add_argument("--paths", type=int, default=4000)
+    parser.add_argument("--epochs", type=int, default=45)
+    parser.add_argument("--paths", type=int, default=3600)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--tangent-weight", type=float, default=0.3)
     parser.add_argument("--features", nargs="+", default=["strain", "increment"])
