@@ -99,7 +99,7 @@ def test_drive_prints_the_columns_that_move(pointlaw):
         (["drive", "j2"], "drive needs a path"),
         (["drive", "j2", "--to", "1", "--component", "44"], "There is no component '44'"),
         (["drive", "j2", "--path", "nowhere.csv"], "nowhere.csv is not a CSV file of numbers"),
-        (["show", "nowhere.law"], "nowhere.law"),
+        (["show", "nowhere.safetensors"], "nowhere.safetensors"),
     ],
 )
 def test_wrong_input_is_named(pointlaw, words, sentence):
