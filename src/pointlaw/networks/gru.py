@@ -100,6 +100,7 @@ class GRUKernel(CellKernel):
     recalled: Tensor
     candidate: Tensor
     difference: Tensor
+    one: Tensor
 
     def __init__(self, cell: GRUCell, block: int, *, first: bool):
         double = [1.0, 1.0, 2.0]
@@ -109,6 +110,7 @@ class GRUKernel(CellKernel):
         outer = torch.tensor(double, dtype=torch.float64).repeat_interleave(self.hidden) * cell.weight_h.detach().T
         self.register_buffer("weight_gates", outer[:, : 2 * self.hidden].contiguous())
         self.register_buffer("weight_candidate", outer[:, 2 * self.hidden :].contiguous())
+        self.register_buffer("one", torch.tensor(1.0, dtype=torch.float64))
         self.register_buffer("minus_one", torch.tensor(-1.0, dtype=torch.float64))
         for name in ("recalled", "candidate", "difference"):
             self.register_buffer(name, torch.zeros(block, self.hidden, dtype=torch.float64))
@@ -116,7 +118,7 @@ class GRUKernel(CellKernel):
     def forward(self, x: Tensor, state: Tensor, new: Tensor, slopes: bool) -> Tensor:
         """Write the new state and return D; see :meth:`CellKernel.forward`."""
         rows, H = x.shape[0], self.hidden
-        v, D = self.drive(x), self.slopes.narrow(0, 0, rows)
+        v = self.drive(x)
         recalled, n = self.recalled.narrow(0, 0, rows), self.candidate.narrow(0, 0, rows)
         difference = self.difference.narrow(0, 0, rows)
         gates, s = v.narrow(1, 0, 2 * H), v.narrow(1, 2 * H, H)
@@ -130,10 +132,9 @@ class GRUKernel(CellKernel):
         torch.sub(state, n, out=difference)
         torch.addcmul(n, z, difference, out=new)
         if slopes:
-            torch.addcmul(v, v, v, value=-1.0, out=D)  # σ′ of all gates
-            last = D.narrow(1, 2 * H, H)
-            torch.addcmul(last, last, z, value=-1.0, out=last)  # σ′ (1 − z)
-            recalled.mul_(last)
-            D.narrow(1, 0, H).mul_(recalled)
-            D.narrow(1, H, H).mul_(difference)
-        return D
+            torch.sub(self.one, z, out=n)
+            v.addcmul_(v, v, value=-1.0)  # σ′ of all gates, in their place
+            s.mul_(n)
+            r.mul_(recalled).mul_(s)
+            z.mul_(difference)
+        return v

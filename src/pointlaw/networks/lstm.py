@@ -123,6 +123,7 @@ class LSTMKernel(CellKernel):
     candidate: Tensor
     tanh_c: Tensor
     dh_dc: Tensor
+    input: Tensor
 
     def __init__(self, cell: LSTMCell, block: int, *, first: bool):
         double = [1.0, 1.0, 2.0, 1.0]
@@ -132,13 +133,13 @@ class LSTMKernel(CellKernel):
         factor = torch.tensor(double, dtype=torch.float64).repeat_interleave(self.hidden)
         self.register_buffer("weight_h", (factor * cell.weight_h.detach().double().T).contiguous())
         self.register_buffer("minus_one", torch.tensor(-1.0, dtype=torch.float64))
-        for name in ("candidate", "tanh_c", "dh_dc"):
+        for name in ("candidate", "tanh_c", "dh_dc", "input"):
             self.register_buffer(name, torch.zeros(block, self.hidden, dtype=torch.float64))
 
     def forward(self, x: Tensor, state: Tensor, new: Tensor, slopes: bool) -> Tensor:
         """Write the new state and return D; see :meth:`CellKernel.forward`."""
         rows, H = x.shape[0], self.hidden
-        z, D = self.drive(x), self.slopes.narrow(0, 0, rows)
+        z = self.drive(x)
         g, t, q = self.candidate.narrow(0, 0, rows), self.tanh_c.narrow(0, 0, rows), self.dh_dc.narrow(0, 0, rows)
         old, h, c = state.narrow(1, H, H), new.narrow(1, 0, H), new.narrow(1, H, H)
         z.addmm_(state.narrow(1, 0, H), self.weight_h)
@@ -152,13 +153,13 @@ class LSTMKernel(CellKernel):
         torch.add(self.minus_one, t, alpha=2.0, out=t)
         torch.mul(o, t, out=h)
         if slopes:
-            torch.addcmul(z, z, z, value=-1.0, out=D)  # σ′ of all gates
             torch.addcmul(o, h, t, value=-1.0, out=q)
             g.mul_(q)
-            D.narrow(1, 0, H).mul_(g)
-            torch.mul(old, q, out=g)
-            D.narrow(1, H, H).mul_(g)
-            torch.mul(i, q, out=g)
-            D.narrow(1, 2 * H, H).mul_(g)
-            D.narrow(1, 3 * H, H).mul_(t)
-        return D
+            torch.mul(i, q, out=self.input.narrow(0, 0, rows))
+            q.mul_(old)
+            z.addcmul_(z, z, value=-1.0)  # σ′ of all gates, in their place: what a block touches stays in the cache
+            i.mul_(g)
+            f.mul_(q)
+            s.mul_(self.input.narrow(0, 0, rows))
+            o.mul_(t)
+        return z

@@ -59,7 +59,6 @@ class CellKernel(nn.Module, ABC):
     """
 
     gates: Tensor
-    slopes: Tensor
     weight_x: Tensor
     bias: Tensor
     slope_scale: Tensor
@@ -73,7 +72,6 @@ class CellKernel(nn.Module, ABC):
         self.register_buffer("bias", shift)
         self.hidden, self.memory, self.size = cell.hidden, cell.memory, cell.gates * cell.hidden
         self.register_buffer("gates", torch.zeros(block, self.size, dtype=torch.float64))
-        self.register_buffer("slopes", torch.zeros(block, self.size, dtype=torch.float64))
 
     def drive(self, x: Tensor) -> Tensor:
         """Return the part of the gates ``[b, G·H]`` that comes from the input, a view of a buffer."""
