@@ -220,7 +220,7 @@ def scaling(cells: int, rounds: int) -> dict[str, float]:
                 cells,
             ]
             done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=True)
-            seconds.append(json.loads(done.stdout.strip().splitlines()[-1]))
+            seconds.append(json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{"))))
         for name in seconds[0]:
             speedups.setdefault(name, []).append(seconds[0][name] / seconds[1][name])
     return {f"speed-up 1 to 2 ranks, {name}": float(np.median(values)) for name, values in speedups.items()}
