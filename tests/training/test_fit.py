@@ -122,7 +122,7 @@ def test_the_objective_is_the_relative_error_of_stress_and_of_tangent(data) -> N
         net.head.weight.zero_()
         matrix = np.diag(1 / np.array(scaling.stress)) @ stiffness @ np.diag(scaling.strain)
         net.head.prior.copy_(torch.tensor(matrix, dtype=torch.float32))
-    samples = Samples.of(linear, feature_map(("strain",), scaling), scaling.stress, torch.device("cpu"))
+    samples = Samples.of(linear, feature_map(("strain",), scaling), scaling.stress, torch.device("cpu"), torch.float32)
     rows, rng = torch.arange(data.paths), torch.Generator().manual_seed(0)
     for weight in (0.0, 0.5):
         loss = objective(net, samples, rows, TrainConfig(tangent_weight=weight), rng)

@@ -48,15 +48,23 @@ class Scaling(pydantic.BaseModel):
         return self
 
     @classmethod
-    def fit(cls, dataset: Dataset) -> "Scaling":
-        """Return the scales of ``dataset``; a component that is always zero gets the largest scale of the others."""
+    def fit(cls, dataset: Dataset, rule: Literal["component", "physical"] = "component") -> "Scaling":
+        """Return the scales of ``dataset``; a component that is always zero gets the largest scale of the others.
+
+        With ``rule="physical"`` strains keep their size and all stresses share one scale, so that a symmetric tangent
+        and the derivative of an energy stay what they are.
+        """
         reference = dataset.kinematics.reference
+        dt, m = float(np.diff(dataset.time, axis=1).mean()), len(reference)
+        if rule == "physical":
+            one = float(np.sqrt(np.mean(dataset.stress[:, 1:] ** 2))) or 1.0
+            return cls(reference=list(reference), strain=[1.0] * m, increment=[1.0] * m, stress=[one] * m, dt=dt)
         return cls(
             reference=list(reference),
             strain=_rms(dataset.strain[:, 1:] - reference),
             increment=_rms(np.diff(dataset.strain, axis=1)),
             stress=_rms(dataset.stress[:, 1:]),
-            dt=float(np.diff(dataset.time, axis=1).mean()),
+            dt=dt,
         )
 
     def apply(self, stress: Array) -> Array:

@@ -9,7 +9,7 @@ an inference kernel with all constants folded.
 import io
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,13 @@ class Network(nn.Module, ABC):
     """One step of a recurrence.
 
     A subclass sets ``architecture``, calls ``super().__init__`` with its sizes and its whole ``config`` (plain
-    JSON values that build it again), and implements :meth:`step`.
+    JSON values that build it again), and implements :meth:`step`. A network whose answer is a derivative of an
+    energy, or that knows what strain is, sets ``scaling = "physical"``: it gets strain minus reference as it is, and
+    one stress scale for all components.
     """
 
     architecture: ClassVar[str]
+    scaling: ClassVar[Literal["component", "physical"]] = "component"
     rest: Tensor
     # Plain Python for the file and the reader; torch.jit.script would try to compile properties.
     __jit_unused_properties__: ClassVar[list[str]] = ["config", "state_sizes"]

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import pydantic
+import torch
 
 from pointlaw.data import Feature
 
@@ -39,6 +40,8 @@ class TrainConfig(pydantic.BaseModel):
         Decides the split, the order and the sub-sampling; the first weights belong to the network that is given.
     device : str
         ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU if there is one.
+    precision : str
+        ``"float32"``, or ``"float64"`` for networks with physics inside, where differences of near numbers matter.
     checkpoint_every : int
         Epochs between two checkpoints, if a checkpoint file is given.
     """
@@ -58,7 +61,13 @@ class TrainConfig(pydantic.BaseModel):
     hold: float = pydantic.Field(default=0.1, ge=0, lt=1)
     seed: int = 0
     device: Literal["cpu", "cuda", "auto"] = "cpu"
+    precision: Literal["float32", "float64"] = "float32"
     checkpoint_every: int = pydantic.Field(default=10, ge=1)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type of ``precision``."""
+        return torch.float64 if self.precision == "float64" else torch.float32
 
     def record(self) -> dict[str, Any]:
         """Return the settings as JSON values, for the card."""

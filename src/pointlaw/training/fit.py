@@ -90,13 +90,15 @@ def fit(
     """
     config = config or TrainConfig()
     training, validation = (dataset, validation) if validation else _split(dataset, config)
-    scaling = scaling or Scaling.fit(training)
+    scaling = scaling or Scaling.fit(training, network.scaling)
     features = feature_map(config.features, scaling)
     _check(network, training, features, config)
     set_prior(network, training, scaling, features)
     device = _device(config)
-    network.float().to(device)
-    samples, held = (Samples.of(part, features, scaling.stress, device) for part in (training, validation))
+    network.to(device, config.dtype)
+    samples, held = (
+        Samples.of(part, features, scaling.stress, device, config.dtype) for part in (training, validation)
+    )
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     run = Run(network, optimizer, f"{training.sha256}{validation.sha256}{config.model_dump_json()}")
     path = None if checkpoint is None else Path(checkpoint)

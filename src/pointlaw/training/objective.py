@@ -34,11 +34,13 @@ class Samples:
     scale: Tensor
 
     @classmethod
-    def of(cls, dataset: Dataset, features: FeatureMap, scale: list[float], device: torch.device) -> "Samples":
-        """Return ``dataset`` in float32 on ``device``."""
+    def of(
+        cls, dataset: Dataset, features: FeatureMap, scale: list[float], device: torch.device, dtype: torch.dtype
+    ) -> "Samples":
+        """Return ``dataset`` as numbers of ``dtype`` on ``device``."""
 
         def tensor(array: np.ndarray | list[float]) -> Tensor:
-            return torch.tensor(np.asarray(array), dtype=torch.float32, device=device)
+            return torch.tensor(np.asarray(array), dtype=dtype, device=device)
 
         return cls(
             time=tensor(dataset.time - dataset.time[:, :1]),
