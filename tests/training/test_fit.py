@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from pointlaw.networks import GRU, LSTM, FeedForward, Network
 from pointlaw.paths import gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
 from pointlaw.training import FitReport, TrainConfig, fit
-from pointlaw.training.objective import Samples, objective, random_moments
+from pointlaw.training.balance import Balance
+from pointlaw.training.objective import Samples, objective, random_moments, refined
 from pointlaw.training.report import draw_history
 
 
@@ -125,9 +128,11 @@ def test_the_objective_is_the_relative_error_of_stress_and_of_tangent(data) -> N
     samples = Samples.of(linear, feature_map(("strain",), scaling), scaling.stress, torch.device("cpu"), torch.float32)
     rows, rng = torch.arange(data.paths), torch.Generator().manual_seed(0)
     for weight in (0.0, 0.5):
-        loss = objective(net, samples, rows, TrainConfig(tangent_weight=weight), rng)
+        config = TrainConfig(tangent_weight=weight)
+        loss = Balance(config.weights, "fixed")(objective(net, samples, rows, config, rng))
         assert loss.item() == pytest.approx(0.01 + weight * 0.04, rel=1e-4)
-    assert objective(net, samples, rows, TrainConfig(subsample=1.0), rng).item() == pytest.approx(0.01, rel=1e-4)
+    for config in (TrainConfig(subsample=1.0), TrainConfig(refine=1.0)):
+        assert objective(net, samples, rows, config, rng)["stress"].item() == pytest.approx(0.01, rel=1e-4)
 
 
 def test_what_does_not_fit_gets_a_sentence(data) -> None:
@@ -153,3 +158,108 @@ def test_the_report_is_drawn(data, tmp_path) -> None:
     pytest.importorskip("matplotlib")
     draw_history(fit(network(), data, TrainConfig(epochs=2)), tmp_path / "history.png")
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+class Spring(Network):
+    """Stress of the energy ½ k x·x, with one stiffness to find; it stores all of its work, or none (``plastic``)."""
+
+    architecture, scaling = "spring", "physical"
+
+    def __init__(self, *, plastic: bool = False):
+        super().__init__(features=3, outputs=3, state_sizes={}, config={"plastic": plastic})
+        self.k, self.plastic = torch.nn.Parameter(torch.tensor(1.0)), plastic
+
+    def step(self, x, state):
+        return self.k * x, state
+
+    def energy(self, x, state):
+        return (0.0 if self.plastic else 0.5) * self.k * (x * x).sum(1) + 7.0  # a constant does not matter
+
+
+def elastic(data: Dataset, *, plastic: bool = False) -> Dataset:
+    """Stress 2 ε and its whole work, as stored or as dissipated energy."""
+    work, none = (data.strain**2).sum(2), np.zeros(data.strain.shape[:2])
+    energy = {"energy": none, "dissipation": work} if plastic else {"energy": work, "dissipation": none}
+    return Dataset(data.time, data.strain, 2.0 * data.strain, data.card, **energy)
+
+
+@pytest.mark.parametrize("plastic", [False, True])
+def test_energy_and_dissipation_are_met_by_the_network_whose_work_is_right(data, plastic) -> None:
+    """The right stiffness has no error in any term, one that is 10 % off has 10 % in stress and in the work."""
+    data = elastic(data, plastic=plastic)
+    scaling = Scaling.fit(data, "physical")
+    samples = Samples.of(data, feature_map(("strain",), scaling), scaling.stress, torch.device("cpu"), torch.float64)
+    config, rng = TrainConfig(energy_weight=1.0, dissipation_weight=1.0), torch.Generator()
+    net, rows = Spring(plastic=plastic).double(), torch.arange(data.paths)
+    term = "dissipation" if plastic else "energy"
+    for factor in (1.0, 1.1):
+        with torch.no_grad():
+            net.k.fill_(factor * 2.0 / scaling.stress[0])
+        terms = objective(net, samples, rows, config, rng)
+        assert list(terms) == ["stress", "energy", "dissipation"]
+        for name in ("stress", term):
+            assert terms[name].item() == pytest.approx(factor - 1.0, abs=1e-6)
+
+
+def test_an_energy_alone_teaches_the_stiffness(data) -> None:
+    config = TrainConfig(epochs=80, energy_weight=5.0, learning_rate=20.0, precision="float64", balance="uncertainty")
+    report = fit(Spring(), elastic(data), config)
+    assert report.best.validation < 0.01
+    assert set(report.history[-1].terms) == {"stress", "energy"}
+
+
+def test_energies_need_data_with_them_and_a_network_that_knows_them(data) -> None:
+    config = TrainConfig(epochs=1, energy_weight=1.0)
+    with pytest.raises(InputError, match="needs a dataset with energys"):
+        fit(Spring(), data, config)
+    with pytest.raises(InputError, match="a LSTM does not"):
+        fit(network(), elastic(data), config)
+
+
+def test_balanced_terms_count_by_what_they_can_still_lose_of_themselves() -> None:
+    """The gradient of each term is that of its logarithm, up to one common factor and its importance."""
+    balance = Balance({"tangent": 0.5}, "uncertainty")
+    stress, tangent = torch.tensor(0.01, requires_grad=True), torch.tensor(4.0, requires_grad=True)
+    balance({"stress": stress, "tangent": tangent}).backward()
+    assert tangent.grad.item() * tangent.item() == pytest.approx(0.5 * stress.grad.item() * stress.item())
+    fixed = Balance({"tangent": 0.5}, "fixed")
+    assert fixed({"stress": stress, "tangent": tangent}).item() == pytest.approx(2.01)
+
+
+def test_a_batch_that_explodes_leaves_the_balance_alone() -> None:
+    balance = Balance({}, "uncertainty")
+    balance({"stress": torch.tensor(1.0), "tangent": torch.tensor(2.0)})
+    balance({"stress": torch.tensor(float("nan")), "tangent": torch.tensor(float("inf"))})
+    assert balance.means == {"stress": 1.0, "tangent": 2.0}
+
+
+def test_refined_values_keep_the_old_ones_and_lie_evenly_between_them() -> None:
+    values = torch.tensor([[[0.0, 1.0], [3.0, 4.0], [3.0, 1.0]]])
+    fine = refined(values, 3)
+    assert torch.equal(fine[:, ::3], values)
+    torch.testing.assert_close(fine.diff(dim=1)[0, :, 0], torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]))
+
+
+def test_a_balanced_run_resumes_to_the_same_weights(data, tmp_path) -> None:
+    config = QUICK.model_copy(update={"checkpoint_every": 1, "epochs": 4, "balance": "uncertainty", "refine": 0.3})
+    whole = fit(network(), data, config)
+    fit(network(), data, config, checkpoint=tmp_path / "run.pt", callback=lambda epoch: epoch.number == 1)
+    resumed = fit(network(), data, config, checkpoint=tmp_path / "run.pt")
+    np.testing.assert_array_equal(weights(whole.network), weights(resumed.network))
+
+
+def test_what_is_frozen_stays_and_may_be_trained_again_afterwards(data) -> None:
+    net = network()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    fit(net, data, QUICK.model_copy(update={"freeze": ("cells.*",)}))
+    moved = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"head.weight", "head.prior"}
+    assert all(value.requires_grad for name, value in net.named_parameters() if name != "head.bias")
+
+
+@pytest.mark.parametrize(
+    ("freeze", "sentence"), [(("cell.*",), "'cell.*' matches no parameter"), (("*",), "leaves no parameter of LSTM")]
+)
+def test_freezing_nothing_or_everything_gets_a_sentence(data, freeze, sentence) -> None:
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        fit(network(), data, TrainConfig(epochs=1, freeze=freeze))

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,27 +10,32 @@ import torch
 from pointlaw.data import replacing
 from pointlaw.errors import InputError
 from pointlaw.networks import Network
+from pointlaw.training.balance import Balance
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """Losses of one epoch: objective on the training paths, mean relative error on the validation paths."""
+    """Losses of one epoch: objective on the training paths, mean relative error on the validation paths.
+
+    ``terms`` are the mean errors on the training paths that the objective is made of, by name.
+    """
 
     number: int
     training: float
     validation: float
     learning_rate: float
     seconds: float
+    terms: dict[str, float] = field(default_factory=dict)
 
 
 class Run:
-    """Everything that a checkpoint holds: weights, optimizer, best weights and history.
+    """Everything that a checkpoint holds: weights, optimizer, balance of the terms, best weights and history.
 
     ``identity`` names network, data and configuration; a checkpoint of another run is refused.
     """
 
-    def __init__(self, network: Network, optimizer: torch.optim.Optimizer, identity: str):
-        self.network, self.optimizer = network, optimizer
+    def __init__(self, network: Network, optimizer: torch.optim.Optimizer, balance: Balance, identity: str):
+        self.network, self.optimizer, self.balance = network, optimizer, balance
         self.identity = f"{type(network).__name__}{network.config}{identity}"
         self.history: list[Epoch] = []
         self.weights: dict[str, torch.Tensor] = copy.deepcopy(network.state_dict())
@@ -58,6 +63,7 @@ class Run:
             "identity": self.identity,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "means": self.balance.means,
             "weights": self.weights,
             "history": [asdict(epoch) for epoch in self.history],
             "best": asdict(self.best),
@@ -80,5 +86,6 @@ class Run:
             raise InputError(f"The checkpoint {path} is of another network, dataset or configuration; delete it.")
         self.network.load_state_dict(content["network"])
         self.optimizer.load_state_dict(content["optimizer"])
+        self.balance.means = content["means"]
         self.weights = content["weights"]
         self.history, self.best = [Epoch(**row) for row in content["history"]], Epoch(**content["best"])

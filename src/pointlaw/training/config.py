@@ -31,11 +31,24 @@ class TrainConfig(pydantic.BaseModel):
         Inputs of the network: ``strain``, ``increment``, ``dt``.
     tangent_weight : float
         Weight of the relative error of the consistent tangent in the objective; needs data with tangents.
+    energy_weight, dissipation_weight : float
+        Weights of the relative errors of stored and dissipated energy; they need data with them and a network with
+        an ``energy(x, state)``, see :func:`~pointlaw.training.fit`.
+    balance : str
+        ``"fixed"`` takes the weights as they are; ``"uncertainty"`` divides each term by its own running mean first, so
+        that a weight of 1 means as much attention as the stress gets.
     subsample : float
         Fraction of the batches read at a random choice of their times, so that the network sees other step sizes.
         These steps have no tangent of their own and do not enter that part of the objective.
     hold : float
         Fraction of the sub-sampled steps that repeat the strain of the step before (rate-independent teachers only).
+    refine : float
+        Fraction of the batches in which each step is cut into 2 to ``refine_most`` equal ones, with targets at the
+        original times only, so that the network also sees smaller steps than the data have.
+    refine_most : int
+        Largest number of parts.
+    freeze : tuple of str
+        Patterns of parameter names (``"cells.*"``) that training leaves as they are.
     seed : int
         Decides the split, the order and the sub-sampling; the first weights belong to the network that is given.
     device : str
@@ -57,12 +70,28 @@ class TrainConfig(pydantic.BaseModel):
     validation: float = pydantic.Field(default=0.15, gt=0, lt=1)
     features: tuple[Feature, ...] = ("strain",)
     tangent_weight: float = pydantic.Field(default=0.0, ge=0)
+    energy_weight: float = pydantic.Field(default=0.0, ge=0)
+    dissipation_weight: float = pydantic.Field(default=0.0, ge=0)
+    balance: Literal["fixed", "uncertainty"] = "fixed"
     subsample: float = pydantic.Field(default=0.0, ge=0, le=1)
     hold: float = pydantic.Field(default=0.1, ge=0, lt=1)
+    refine: float = pydantic.Field(default=0.0, ge=0, le=1)
+    refine_most: int = pydantic.Field(default=4, ge=2)
+    freeze: tuple[str, ...] = ()
     seed: int = 0
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     precision: Literal["float32", "float64"] = "float32"
     checkpoint_every: int = pydantic.Field(default=10, ge=1)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights of the terms of the objective."""
+        return {
+            "stress": 1.0,
+            "tangent": self.tangent_weight,
+            "energy": self.energy_weight,
+            "dissipation": self.dissipation_weight,
+        }
 
     @property
     def dtype(self) -> torch.dtype:

@@ -5,10 +5,13 @@ run that was killed and resumes from its checkpoint ends with the same weights a
 a callback and to logging; nothing is printed.
 """
 
+import contextlib
+import fnmatch
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ import torch
 from pointlaw.data import Dataset, FeatureMap, Scaling, feature_map
 from pointlaw.errors import InputError
 from pointlaw.networks import Network
+from pointlaw.training.balance import Balance
 from pointlaw.training.checkpoint import Epoch, Run
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.objective import Samples, objective, path_errors
@@ -86,7 +90,11 @@ def fit(
     callback : callable, optional
         Called after each epoch; returning ``True`` stops the training.
 
-    Raises ``InputError`` when sizes do not fit, tangents are wanted but missing, or the checkpoint is of another run.
+    A network that can tell what it stores has a method ``energy(x[r, f], state[r, h]) -> [r]``: the stored energy at
+    the end of a step with features ``x`` that led to ``state``, per volume and over the stress scale, up to a constant.
+
+    Raises ``InputError`` when sizes do not fit, what is wanted is missing in the data or the network, a pattern of
+    ``freeze`` matches no parameter, or the checkpoint is of another run.
     """
     config = config or TrainConfig()
     training, validation = (dataset, validation) if validation else _split(dataset, config)
@@ -99,9 +107,26 @@ def fit(
     samples, held = (
         Samples.of(part, features, scaling.stress, device, config.dtype) for part in (training, validation)
     )
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    run = Run(network, optimizer, f"{training.sha256}{validation.sha256}{config.model_dump_json()}")
-    path = None if checkpoint is None else Path(checkpoint)
+    with frozen(network, config.freeze) as learned:
+        optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay)
+        balance = Balance(config.weights, config.balance)
+        run = Run(network, optimizer, balance, f"{training.sha256}{validation.sha256}{config.model_dump_json()}")
+        stopped = _epochs(run, samples, held, config, None if checkpoint is None else Path(checkpoint), callback)
+    network.load_state_dict(run.weights)
+    return FitReport(
+        network.cpu().eval(), scaling, run.history, run.best, stopped, training, validation, config, run.seconds
+    )
+
+
+def _epochs(
+    run: Run,
+    samples: Samples,
+    held: Samples,
+    config: TrainConfig,
+    path: Path | None,
+    callback: Callable[[Epoch], Any] | None,
+) -> str:
+    """Run all epochs that are left; return why they ended, in words."""
     if path is not None and path.exists():
         run.load(path)
     begin, stopped = time.perf_counter() - run.seconds, f"all {config.epochs} epochs were done"
@@ -109,8 +134,9 @@ def fit(
         if run.without_progress >= config.patience:
             stopped = f"no better epoch in {config.patience} epochs"
             break
-        loss, rate = _train(network, samples, optimizer, config, number)
-        epoch = Epoch(number, loss, _evaluate(network, held, config.batch), rate, time.perf_counter() - begin)
+        loss, terms, rate = _train(run, samples, config, number)
+        error = _evaluate(run.network, held, config.batch)
+        epoch = Epoch(number, loss, error, rate, time.perf_counter() - begin, terms)
         run.book(epoch)
         log.info("epoch %d: training %.4g, validation %.4g", number, epoch.training, epoch.validation)
         if path is not None and (number + 1) % config.checkpoint_every == 0:
@@ -120,31 +146,31 @@ def fit(
             break
     if path is not None:
         run.save(path)
-    network.load_state_dict(run.weights)
-    return FitReport(
-        network.cpu().eval(), scaling, run.history, run.best, stopped, training, validation, config, run.seconds
-    )
+    return stopped
 
 
-def _train(
-    network: Network, samples: Samples, optimizer: torch.optim.Optimizer, config: TrainConfig, number: int
-) -> tuple[float, float]:
-    """Run one epoch; return its mean objective and its learning rate."""
+def _train(run: Run, samples: Samples, config: TrainConfig, number: int) -> tuple[float, dict[str, float], float]:
+    """Run one epoch; return the means of its objective and of the terms of it, and its learning rate."""
     rate = config.learning_rate * schedule(number / config.epochs)
-    for group in optimizer.param_groups:
+    for group in run.optimizer.param_groups:
         group["lr"] = rate
+    learned = run.optimizer.param_groups[0]["params"]
     rng = torch.Generator().manual_seed(epoch_seed(config.seed, number))
-    losses = []
-    network.train()
+    losses, seen = [], defaultdict(list)
+    run.network.train()
     for rows in torch.randperm(len(samples.time), generator=rng).split(config.batch):
-        loss = objective(network, samples, rows.to(samples.time.device), config, rng)
-        optimizer.zero_grad(set_to_none=True)
+        terms = objective(run.network, samples, rows.to(samples.time.device), config, rng)
+        loss = run.balance(terms)
+        run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
         if torch.isfinite(norm):  # one exploding batch must not end the run
-            optimizer.step()
+            run.optimizer.step()
         losses.append(loss.detach())
-    return float(torch.stack(losses).nanmean()), rate
+        for name, term in terms.items():
+            seen[name].append(term.detach())
+    means = {name: float(torch.stack(values).nanmean()) for name, values in seen.items()}
+    return float(torch.stack(losses).nanmean()), means, rate
 
 
 def schedule(progress: float) -> float:
@@ -200,11 +226,40 @@ def _split(dataset: Dataset, config: TrainConfig) -> tuple[Dataset, Dataset]:
     return training, validation
 
 
+@contextlib.contextmanager
+def frozen(network: Network, patterns: tuple[str, ...]) -> Iterator[list[torch.nn.Parameter]]:
+    """Hold the parameters whose names match a pattern; yield the others, which training may change.
+
+    Raises ``InputError`` when a pattern matches nothing, or everything is held.
+    """
+    named = {name: value for name, value in network.named_parameters() if value.requires_grad}
+    for pattern in patterns:
+        if not fnmatch.filter(named, pattern):
+            raise InputError(f"freeze: '{pattern}' matches no parameter to be trained; there are {', '.join(named)}.")
+    held = [value for name, value in named.items() if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+    learned = [value for value in named.values() if not any(value is other for other in held)]
+    if not learned:
+        raise InputError(f"freeze = {list(patterns)} leaves no parameter of {type(network).__name__} to train.")
+    for value in held:
+        value.requires_grad_(False)
+    try:
+        yield learned
+    finally:
+        for value in held:
+            value.requires_grad_(True)
+
+
 def _check(network: Network, dataset: Dataset, features: FeatureMap, config: TrainConfig) -> None:
     if (network.features, network.outputs) != (features.size, dataset.kinematics.size):
         raise InputError(
             f"The features {config.features} of {dataset.kinematics} need a network with features={features.size}, "
             f"outputs={dataset.kinematics.size}; this one has {network.features} and {network.outputs}."
         )
-    if config.tangent_weight > 0 and dataset.tangent is None:
-        raise InputError(f"tangent_weight = {config.tangent_weight} needs a dataset with tangents; this one has none.")
+    for name in ("tangent", "energy", "dissipation"):
+        weight = config.weights[name]
+        if weight > 0 and getattr(dataset, name) is None:
+            raise InputError(f"{name}_weight = {weight} needs a dataset with {name}s; this one has none.")
+        if weight > 0 and name != "tangent" and (network.scaling != "physical" or not hasattr(network, "energy")):
+            raise InputError(
+                f"{name}_weight = {weight} needs a network that knows an energy; a {type(network).__name__} does not."
+            )

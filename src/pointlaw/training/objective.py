@@ -2,7 +2,8 @@
 
 The objective is the figure on the card: the mean over paths of ‖σ − σ̂‖/‖σ‖, so that a small path counts as much as
 a large one. With data that carry tangents the same measure of the tangent is added (Sobolev training, Czarnecki et
-al. 2017, arXiv:1706.04859). Sub-sampled batches read paths at random times and hold some steps.
+al. 2017, arXiv:1706.04859), and so are stored and dissipated energy for a network that knows an energy. Sub-sampled
+batches read paths at random times and hold some steps; refined batches cut every step into several.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pointlaw.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class Samples:
-    """A dataset as tensors: ``time[n, t]``, ``strain[n, t, m]``, ``stress[n, t, m]``, ``tangent`` like it or None.
+    """A dataset as tensors: ``time[n, t]``, ``strain[n, t, m]``, ``stress[n, t, m]``, what is optional like it or None.
 
     ``A, B, c, x0`` is the feature map; ``scale[m]`` the stress scale.
     """
@@ -32,6 +33,8 @@ class Samples:
     c: Tensor
     x0: Tensor
     scale: Tensor
+    energy: Tensor | None = None
+    dissipation: Tensor | None = None
 
     @classmethod
     def of(
@@ -52,6 +55,8 @@ class Samples:
             c=tensor(features.c),
             x0=tensor(features.x0),
             scale=tensor(scale),
+            energy=None if dataset.energy is None else tensor(dataset.energy),
+            dissipation=None if dataset.dissipation is None else tensor(dataset.dissipation),
         )
 
     def features(self, time: Tensor, strain: Tensor) -> Tensor:
@@ -66,28 +71,99 @@ def path_errors(network: Network, samples: Samples, rows: Tensor) -> Tensor:
     return _relative(y * samples.scale - samples.stress[rows, 1:], samples.stress[rows, 1:])
 
 
-def objective(network: Network, samples: Samples, rows: Tensor, config: TrainConfig, rng: torch.Generator) -> Tensor:
-    """Return the loss of one batch of paths."""
+def objective(
+    network: Network, samples: Samples, rows: Tensor, config: TrainConfig, rng: torch.Generator
+) -> dict[str, Tensor]:
+    """Return the errors of one batch of paths by name, ``stress`` first; which ones is up to ``config``."""
     if config.subsample > 0 and torch.rand((), generator=rng).item() < config.subsample:
-        moments = random_moments(len(rows), samples.time.shape[1], config.hold, rng).to(samples.time.device)
-        path = torch.arange(len(rows), device=rows.device)[:, None]
-        strain, stress = samples.strain[rows][path, moments], samples.stress[rows][path, moments]
-        gaps = samples.time[rows][path, moments].diff(dim=1)
-        gaps = torch.where(gaps > 0, gaps, samples.time.diff(dim=1).mean())  # holding a strain takes time as well
-        time = torch.nn.functional.pad(gaps.cumsum(1), (1, 0))
-        y = network.scan(samples.features(time, strain))
-        return _relative(y * samples.scale - stress[:, 1:], stress[:, 1:]).mean()
-    if config.tangent_weight == 0 or samples.tangent is None:
-        return path_errors(network, samples, rows).mean()
+        return {"stress": _subsampled(network, samples, rows, config, rng)}
+    if config.refine > 0 and torch.rand((), generator=rng).item() < config.refine:
+        return {"stress": _refined(network, samples, rows, config, rng)}
+    if config.energy_weight > 0 or config.dissipation_weight > 0:
+        terms = _energies(network, samples, rows, config)
+        if config.tangent_weight > 0:
+            terms["tangent"] = _sobolev(network, samples, rows, rng)["tangent"]
+        return terms
+    if config.tangent_weight > 0:
+        return _sobolev(network, samples, rows, rng)
+    return {"stress": path_errors(network, samples, rows).mean()}
+
+
+def _subsampled(network: Network, samples: Samples, rows: Tensor, config: TrainConfig, rng: torch.Generator) -> Tensor:
+    """Return the error of the stress where each path is read at its own random choice of times."""
+    moments = random_moments(len(rows), samples.time.shape[1], config.hold, rng).to(samples.time.device)
+    path = torch.arange(len(rows), device=rows.device)[:, None]
+    strain, stress = samples.strain[rows][path, moments], samples.stress[rows][path, moments]
+    gaps = samples.time[rows][path, moments].diff(dim=1)
+    gaps = torch.where(gaps > 0, gaps, samples.time.diff(dim=1).mean())  # holding a strain takes time as well
+    time = torch.nn.functional.pad(gaps.cumsum(1), (1, 0))
+    y = network.scan(samples.features(time, strain))
+    return _relative(y * samples.scale - stress[:, 1:], stress[:, 1:]).mean()
+
+
+def _refined(network: Network, samples: Samples, rows: Tensor, config: TrainConfig, rng: torch.Generator) -> Tensor:
+    """Return the error of the stress at the times of the data where each step is cut into several equal ones."""
+    factor = int(torch.randint(2, config.refine_most + 1, (), generator=rng))
+    time, strain = refined(samples.time[rows], factor), refined(samples.strain[rows], factor)
+    y = network.scan(samples.features(time, strain))[:, factor - 1 :: factor]
+    stress = samples.stress[rows, 1:]
+    return _relative(y * samples.scale - stress, stress).mean()
+
+
+def refined(values: Tensor, factor: int) -> Tensor:
+    """Return ``values[b, t, ...]`` with ``factor − 1`` more points evenly between each two neighbours."""
+    shares = torch.arange(1, factor + 1, dtype=values.dtype, device=values.device) / factor
+    shares = shares.reshape(1, 1, factor, *[1] * (values.dim() - 2))
+    between = values[:, :-1].unsqueeze(2) + shares * values.diff(dim=1).unsqueeze(2)
+    return torch.cat([values[:, :1], between.flatten(1, 2)], 1)
+
+
+def _sobolev(network: Network, samples: Samples, rows: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    """Return the errors of stress and tangent."""
     x = samples.features(samples.time[rows], samples.strain[rows])
     # A quarter of the steps, others in every batch: the slopes cost as much as several scans.
     moments = torch.randperm(x.shape[1], generator=rng)[: max(1, x.shape[1] // 4)].to(x.device)
     y, slopes = network.scan_tangent(x, moments)
     tangent = samples.scale[:, None] * (slopes @ samples.A)
-    stress_error = _relative(y * samples.scale - samples.stress[rows, 1:], samples.stress[rows, 1:]).mean()
-    teacher = samples.tangent[rows][:, 1 + moments]
-    tangent_error = _relative(tangent - teacher, teacher).mean()
-    return stress_error + config.tangent_weight * tangent_error
+    stress = samples.stress[rows, 1:]
+    teacher = samples.tangent[rows][:, 1 + moments]  # type: ignore[index]
+    return {
+        "stress": _relative(y * samples.scale - stress, stress).mean(),
+        "tangent": _relative(tangent - teacher, teacher).mean(),
+    }
+
+
+def _energies(network: Network, samples: Samples, rows: Tensor, config: TrainConfig) -> dict[str, Tensor]:
+    """Return the errors of stress, stored energy and dissipation, all counted from the first row of a path.
+
+    The network says what it stores; what it dissipates is the work (trapezoidal rule) that it does not store.
+    """
+    strain, stress = samples.strain[rows], samples.stress[rows]
+    y, stored = scan_energy(network, samples, samples.time[rows], strain)
+    answer, stored = y * samples.scale, stored * samples.scale[0]
+    terms = {"stress": _relative(answer - stress[:, 1:], stress[:, 1:]).mean()}
+    if config.energy_weight > 0 and samples.energy is not None:
+        energy = samples.energy[rows, 1:] - samples.energy[rows, :1]
+        terms["energy"] = _relative(stored - energy, energy).mean()
+    if config.dissipation_weight > 0 and samples.dissipation is not None:
+        before = torch.cat([stress[:, :1], answer[:, :-1]], 1)
+        work = (0.5 * (before + answer) * strain.diff(dim=1)).sum(2).cumsum(1)
+        dissipation = samples.dissipation[rows, 1:] - samples.dissipation[rows, :1]
+        terms["dissipation"] = _relative(work - stored - dissipation, dissipation).mean()
+    return terms
+
+
+def scan_energy(network: Network, samples: Samples, time: Tensor, strain: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the answers ``y[b, t − 1, g]`` and the stored energies ``[b, t − 1]`` since the start, over the scale."""
+    state = network.initial_state(len(strain))
+    start = strain[:, 0] @ (samples.A + samples.B).T + samples.x0  # at rest at the first strain: no increment, no time
+    first = network.energy(start, state)  # type: ignore[operator]
+    answers, energies = [], []
+    for x in samples.features(time, strain).unbind(1):
+        y, state = network.step(x, state)
+        answers.append(y)
+        energies.append(network.energy(x, state) - first)  # type: ignore[operator]
+    return torch.stack(answers, 1), torch.stack(energies, 1)
 
 
 def random_moments(paths: int, times: int, hold: float, rng: torch.Generator) -> Tensor:
