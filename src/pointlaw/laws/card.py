@@ -17,6 +17,32 @@ FORMAT_VERSION: Final = 1
 _STRICT = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
+class Coverage(pydantic.BaseModel):
+    """How the density of the training points was made, and what kept-back paths say about it.
+
+    Attributes
+    ----------
+    centres, axes : int
+        Balls and principal axes of strain and law state; their arrays lie beside the weights.
+    longest_step : float or None
+        Norm of a strain increment that counts as the edge; None if any step does.
+    beyond : float
+        Share of the points of ``kept_back_paths`` that have a grade above 1.
+    grade_median, grade_99 : float
+        Quantiles of their grades.
+    """
+
+    model_config = _STRICT
+
+    centres: int
+    axes: int
+    longest_step: float | None
+    beyond: float
+    grade_median: float
+    grade_99: float
+    kept_back_paths: int
+
+
 class Envelope(pydantic.BaseModel):
     """What the training paths covered.
 
@@ -32,6 +58,8 @@ class Envelope(pydantic.BaseModel):
         Step lengths, unit of time.
     steps, paths : int
         Steps of a path and number of paths.
+    density : Coverage or None
+        The density of the training points, if the law carries one (:class:`~pointlaw.laws.density.Density`).
     """
 
     model_config = _STRICT
@@ -46,6 +74,7 @@ class Envelope(pydantic.BaseModel):
     dt_max: float
     steps: int
     paths: int
+    density: Coverage | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Envelope":
@@ -72,42 +101,68 @@ class Envelope(pydantic.BaseModel):
 class Figures(pydantic.BaseModel):
     """What the audit measured on ``paths`` kept-back paths; relative numbers unless said otherwise.
 
+    ``None`` means not measured: an older file, a law or data that cannot give the figure, or no data at all. The page
+    ``docs/law_card.md`` says what each figure means and what to do when it is bad.
+
     Attributes
     ----------
     error_mean, error_median, error_95 : float
-        ‖σ − σ̂‖ / ‖σ‖ over each path: mean, median and 95 % quantile.
-    tangent_error : float or None
-        Mean of ‖C − Ĉ‖ / ‖C‖ against the teacher's consistent tangent, if the data have one.
+        ‖σ − σ̂‖ / ‖σ̂‖ over each path: mean, median and 95 % quantile.
+    tangent_error, tangent_median, tangent_95 : float
+        ‖C − Ĉ‖ / ‖Ĉ‖ of each step against the teacher's consistent tangent: mean, median, 95 % quantile.
     refinement : dict
         Mean over the paths of the change of stress, relative to the path's stress, when every step is cut into 2, 4,
         8, 16 equal steps.
+    refinement_stress : dict
+        The same for the strain, when the law is led along the teacher's stresses; of the paths that got to their end.
+    stress_paths, undriven : int
+        Paths that were led by stress, and how many of them did not get to their end.
     drift : float
         Mean change of stress over 100 steps in which the last strain is held, relative to the path's largest stress.
     stress_at_rest : float
         Norm of the stress in 10 steps at zero strain over the stress scale.
-    stiffness_error : float or None
+    stiffness_error : float
         ‖C(0) − C₀‖ / ‖C₀‖ against the teacher's tangent at rest, if it is known.
     tangent_check : float
         Largest relative difference of the tangent from central differences.
-    softest : float
-        Smallest eigenvalue of the symmetric part of the tangent over its largest, worst point.
+    softest, soft_share : float
+        Smallest eigenvalue of the symmetric part of the tangent over its largest, worst point; and the share of
+        points where it is negative.
+    cycle_work, cycle_loss : float
+        Work of closed strain cycles over the work put in: the smallest (negative: the law gives work away), and the
+        mean, which is the share that the law dissipates.
+    rotation : float
+        Largest ‖P(QF) − Q P(F)‖ / ‖P(F)‖ over paths with a growing rotation ``Q``; finite strain only.
+    dissipation : float
+        Smallest dissipation of a step over the largest stored energy, for laws that know their energy.
     failed : int
         Points that were not finite.
     """
 
-    model_config = _STRICT
+    # A law that failed has figures that are not finite; they survive the file as strings, for JSON has no NaN.
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     paths: int
-    error_mean: float
-    error_median: float
-    error_95: float
+    error_mean: float | None
+    error_median: float | None
+    error_95: float | None
     tangent_error: float | None
+    tangent_median: float | None = None
+    tangent_95: float | None = None
     refinement: dict[int, float]
+    refinement_stress: dict[int, float] | None = None
+    stress_paths: int | None = None
+    undriven: int | None = None
     drift: float
     stress_at_rest: float
     stiffness_error: float | None
     tangent_check: float
     softest: float
+    soft_share: float | None = None
+    cycle_work: float | None = None
+    cycle_loss: float | None = None
+    rotation: float | None = None
+    dissipation: float | None = None
     failed: int
 
 
@@ -187,6 +242,8 @@ class LawCard(pydantic.BaseModel):
         for name, values in (("scaling", self.scaling.strain), ("envelope", self.envelope.strain_min)):
             if len(values) != m:
                 raise ValueError(f"{name} has {len(values)} components; kinematics {self.kinematics} has {m}")
+        if self.figures.error_mean is None:
+            raise ValueError("figures hold no accuracy; a law ships only with the errors on kept-back paths")
         return self
 
     @property

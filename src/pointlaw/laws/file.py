@@ -19,11 +19,13 @@ import torch
 from pointlaw.data import write_bytes
 from pointlaw.errors import InputError, LawFileError
 from pointlaw.laws.card import FORMAT_VERSION, LawCard, Probe
+from pointlaw.laws.density import Density
 from pointlaw.laws.learned import LearnedMaterial
 from pointlaw.materials import PointStatus
 from pointlaw.networks import Network, build, load_script
 
 FORMAT = "pointlaw-law"
+_DENSITY = "density."  # what the tensors of the density are called, in front of their own names
 _OPEN_SEAL = "0" * 64
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format
 
@@ -37,6 +39,8 @@ def save_law(path: str | Path, law: LearnedMaterial) -> str:
         raise LawFileError(f"The law '{law.card.name}' is a foreign script; ship its file with its card (write_card).")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in law.network.state_dict().items()}
     _finite(weights, f"The law '{law.card.name}'")
+    if law.density is not None:
+        weights |= {_DENSITY + name: torch.tensor(array) for name, array in law.density.arrays.items()}
     content = seal(weights, law.card.model_dump_json())
     write_bytes(path, content)
     return _seal_of(content, str(path))[0]
@@ -53,7 +57,8 @@ def load_law(path: str | Path) -> LearnedMaterial:
     _, metadata = _seal_of(content, str(path))
     card = _card(metadata["card"], str(path))
     try:
-        weights = safetensors.torch.load(content)
+        tensors = safetensors.torch.load(content)
+        weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_DENSITY)}
         network = build(card.architecture, card.config)
         # The weights of the file decide the precision of the module (float32 as trained, or float64).
         network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
@@ -64,7 +69,8 @@ def load_law(path: str | Path) -> LearnedMaterial:
             f"The weights in {path} do not fit the architecture '{card.architecture}': {error}"
         ) from error
     _finite(weights, str(path))
-    return _probed(network.eval().requires_grad_(False), card, str(path))
+    density = _density(tensors, card, str(path))
+    return _probed(network.eval().requires_grad_(False), card, str(path), density)
 
 
 def load_torchscript(path: str | Path, card_path: str | Path, *, sha256: str) -> LearnedMaterial:
@@ -154,9 +160,20 @@ def probe(law: LearnedMaterial, source: str) -> None:
             )
 
 
-def _probed(network: Any, card: LawCard, source: str) -> LearnedMaterial:
+def _density(tensors: dict[str, Any], card: LawCard, source: str) -> Density | None:
+    """Return the density among the tensors of a law file, ``None`` if its card names none."""
+    if card.envelope.density is None:
+        return None
+    arrays = {n.removeprefix(_DENSITY): t.double().numpy() for n, t in tensors.items() if n.startswith(_DENSITY)}
     try:
-        law = LearnedMaterial(network, card)
+        return Density(**arrays)
+    except TypeError as error:
+        raise LawFileError(f"The density in {source} is incomplete: {error}") from error
+
+
+def _probed(network: Any, card: LawCard, source: str, density: Density | None = None) -> LearnedMaterial:
+    try:
+        law = LearnedMaterial(network, card, density=density)
         probe(law, source)
     except (InputError, RuntimeError) as error:
         raise LawFileError(f"The law in {source} cannot be evaluated: {error}") from error

@@ -5,7 +5,7 @@ into the caller's arrays and says which points lie outside the strains it was tr
 in each process, because ranks share the cores and a second thread makes this work slower.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from pointlaw.laws.evaluator import BLOCK, AutodiffEvaluator, FoldedEvaluator, S
 from pointlaw.materials import Material, Response, StateLayout
 from pointlaw.networks import Network, script
 from pointlaw.tensors import Array
+
+if TYPE_CHECKING:
+    from pointlaw.laws.density import Density
 
 
 class LearnedMaterial(Material):
@@ -33,16 +36,24 @@ class LearnedMaterial(Material):
         Points evaluated at a time.
     folded : bool
         Whether to use the network's folded kernel if it has one; otherwise automatic differentiation is used.
+    density : Density, optional
+        Measure of how far a point is from the training points, for :class:`~pointlaw.laws.guard.Guarded`.
 
     Points whose strain leaves the box of the card's envelope get status ``OUT_OF_RANGE``; ``outside`` counts them
     over the last evaluation.
     """
 
     def __init__(
-        self, network: Network | torch.jit.ScriptModule, card: LawCard, *, block: int = BLOCK, folded: bool = True
+        self,
+        network: Network | torch.jit.ScriptModule,
+        card: LawCard,
+        *,
+        block: int = BLOCK,
+        folded: bool = True,
+        density: "Density | None" = None,
     ):
         one_thread()
-        self.network, self.card, self.block = network, card, block
+        self.network, self.card, self.block, self.density = network, card, block, density
         self.kinematics = card.measure
         self.outside = 0
         features = feature_map(card.features, card.scaling)
