@@ -1,0 +1,153 @@
+"""What thermodynamics, geometry and Newton's method ask of a law, measured without any teacher.
+
+A closed strain cycle that starts from the virgin solid must not give work back; a rotation of the body must rotate
+its stress and nothing else; a tangent must be the derivative of the stress, and a stable solid has a positive one.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pointlaw.data import Dataset, respond
+from pointlaw.laws.audit.accuracy import mean_step, norm, ratio, single_precision
+from pointlaw.materials import Material
+from pointlaw.tensors import Array
+
+RADII = (0.1, 0.4, 1.0)  # of the cycles, as shares of the strains in the data
+PLANES = 12
+SMALLEST_CYCLE, LARGEST_CYCLE = 32, 240  # steps
+
+
+def cycle_work(material: Material, dataset: Dataset, *, seed: int = 0, paths: int = 20) -> Array:
+    """Return the work of closed strain cycles over the work put in, ``[cycles]``.
+
+    ``∮ σ·dε / ∮ max(σ·dε, 0)`` is 0 for an elastic law, positive for one that dissipates, and negative for one that
+    gives more than it took. The cycles start and end at the undeformed body: ellipses in random planes of strain
+    space, round both ways and in three sizes, and the first ``paths`` paths of the data there and back. From the
+    virgin state the second law asks for a value ≥ 0, since nothing is stored there that could be taken out. The
+    integral is the trapezoidal rule, which is exact for linear elasticity and for paths that are retraced, and
+    converges faster than any power of the step on smooth closed curves (doi 10.1137/130932132).
+    """
+    dt = mean_step(dataset)
+    shares = []
+    for strain in (ellipses(dataset, seed=seed), there_and_back(dataset.strain[:paths])):
+        stress = respond(material, dt * np.arange(strain.shape[1]), strain).stress
+        work = np.sum(0.5 * (stress[:, 1:] + stress[:, :-1]) * np.diff(strain, axis=1), axis=2)
+        shares.append(ratio(work.sum(axis=1), np.maximum(work, 0.0).sum(axis=1)))
+    return np.concatenate(shares)
+
+
+def ellipses(dataset: Dataset, *, seed: int = 0) -> Array:
+    """Return strain cycles ``[2 · planes · radii, t, m]`` through the undeformed body, inside the strains of the data.
+
+    A component that the data lead to one side only is led to at most a tenth of that.
+    """
+    reference = dataset.kinematics.reference
+    lower = np.abs(dataset.strain.min(axis=(0, 1)) - reference)
+    upper = np.abs(dataset.strain.max(axis=(0, 1)) - reference)
+    width = np.maximum(np.minimum(lower, upper), 0.1 * np.maximum(lower, upper))
+    m = len(reference)
+    increments = norm(np.diff(dataset.strain, axis=1), 1)
+    step = float(np.median(increments[increments > 0])) if increments.any() else 1.0
+    steps = int(np.clip(np.pi * np.linalg.norm(width) / step, SMALLEST_CYCLE, LARGEST_CYCLE))
+    angle = 2.0 * np.pi * np.arange(steps + 1) / steps
+    rng = np.random.default_rng(seed)
+    cycles = []
+    for _ in range(PLANES):
+        plane = np.linalg.qr(rng.standard_normal((max(m, 2), 2)))[0][:m]
+        if m == 1:
+            plane = np.array([[1.0, 0.0]])  # the one component there is: out and back
+        once = 0.5 * width * ((1.0 - np.cos(angle))[:, None] * plane[:, 0] + np.sin(angle)[:, None] * plane[:, 1])
+        cycles += [reference + radius * sense for radius in RADII for sense in (once, once[::-1])]
+    closed = np.array(cycles)
+    closed[:, [0, -1]] = reference  # to the last bit
+    return closed
+
+
+def there_and_back(strain: Array) -> Array:
+    """Return the paths ``[n, 2t − 1, m]`` that go along ``strain[n, t, m]`` and back the same way."""
+    return np.concatenate([strain, strain[:, -2::-1]], axis=1)
+
+
+def rotation_error(material: Material, dataset: Dataset, *, seed: int = 0, paths: int = 20) -> float | None:
+    """Return the largest ‖P(QF) − Q P(F)‖ / ‖P(F)‖ of ``paths`` paths; ``None`` at small strain, where nothing rotates.
+
+    The rotation grows along the path to 90° about a random axis, so a law with memory must carry it along as well.
+    """
+    if not dataset.kinematics.finite:
+        return None
+    few = dataset.subset(slice(paths))
+    n, t, m = few.strain.shape
+    d = round(m**0.5)
+    Q = _rotations(n, t, d, np.random.default_rng(seed))
+    stress = respond(material, few.time, few.strain).stress.reshape(n, t, d, d)
+    turned = respond(material, few.time, (Q @ few.strain.reshape(n, t, d, d)).reshape(n, t, m)).stress
+    return float(np.max(ratio(norm(turned - (Q @ stress).reshape(n, t, m), 2), norm(stress, 3))))
+
+
+def _rotations(n: int, t: int, d: int, rng: np.random.Generator) -> Array:
+    """Return rotations ``[n, t, d, d]`` from none to 90° (Rodrigues' formula), each path about an axis of its own."""
+    angle = np.linspace(0.0, 0.5 * np.pi, t)[None, :, None, None] * rng.choice([-1.0, 1.0], (n, 1, 1, 1))
+    axis = rng.standard_normal((n, 3)) if d == 3 else np.tile([0.0, 0.0, 1.0], (n, 1))
+    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+    K = np.cross(np.eye(3)[None], axis[:, None, :])[:, None]  # rows e_i × a: K v = a × v
+    full = np.eye(3) + np.sin(angle) * K + (1.0 - np.cos(angle)) * (K @ K)
+    return full[..., :d, :d]
+
+
+def tangent_differences(material: Material, dataset: Dataset, *, points: int = 20) -> Array:
+    """Return ‖C − C_h‖ / ‖C‖, ``[points]``, of the tangent from central differences after half of each path."""
+    few = dataset.subset(slice(points))
+    half = (few.times - 1) // 2  # the state after half the path, then the next step
+    state = material.initial_state(few.paths)
+    if half:
+        state = respond(material, few.time[:, : half + 1], few.strain[:, : half + 1]).state
+    dt, strain = mean_step(few), few.strain[:, half + 1]
+    tangent = material.update(strain, state, dt).tangent
+    if tangent is None:
+        return np.full(few.paths, np.nan)
+    differences = np.empty_like(tangent)
+    relative = 1e-2 if single_precision(material) else 1e-5
+    step = relative * float(np.abs(strain - few.kinematics.reference).max() or 1.0)
+    for m in range(strain.shape[1]):
+        shift = np.zeros(strain.shape[1])
+        shift[m] = step
+        plus = material.update(strain + shift, state, dt, tangent=False).stress
+        minus = material.update(strain - shift, state, dt, tangent=False).stress
+        differences[:, :, m] = (plus - minus) / (2 * step)
+    return ratio(norm(tangent - differences, 2), norm(tangent, 2))
+
+
+def softness(tangent: Array | None) -> Array:
+    """Return the smallest eigenvalue of the symmetric tangent over its largest, ``[points]``, of all finite points."""
+    if tangent is None:
+        return np.empty(0)
+    symmetric = (0.5 * (tangent + np.swapaxes(tangent, -1, -2))).reshape(-1, *tangent.shape[-2:])
+    symmetric = symmetric[np.isfinite(symmetric).all(axis=(-1, -2))]
+    values = np.linalg.eigvalsh(symmetric)
+    return ratio(values[:, 0], np.abs(values).max(axis=-1)) if len(values) else np.empty(0)
+
+
+def least_dissipation(material: Material, dataset: Dataset, *, paths: int = 20) -> float | None:
+    """Return the smallest dissipation of a step over the largest stored energy of its path, the worst of ``paths``.
+
+    A law that knows its energy has a method ``stored_energy(strain[p, m], state[p, s]) -> [p]``; the dissipation of a
+    step is then the work done less what was stored, ``½ (σ_k + σ_k−1)·Δε − Δψ``. ``None`` for all other laws.
+    """
+    energy: Callable[[Array, Array], Array] | None = getattr(material, "stored_energy", None)
+    if energy is None:
+        return None
+    few = dataset.subset(slice(paths))
+    state = material.initial_state(few.paths)
+    stored, dissipated, before = [energy(few.strain[:, 0], state)], [], None
+    for k in range(few.times):
+        dt = float(np.mean(few.time[:, max(k, 1)] - few.time[:, max(k, 1) - 1]))
+        answer = material.update(few.strain[:, k], state, dt, tangent=False)
+        if before is not None:
+            state = answer.state
+            stored.append(energy(few.strain[:, k], state))
+            work = np.sum(0.5 * (answer.stress + before) * (few.strain[:, k] - few.strain[:, k - 1]), axis=1)
+            dissipated.append(work - (stored[-1] - stored[-2]))
+        before = answer.stress
+    scale = np.max(np.abs(np.array(stored) - stored[0]), axis=0)
+    return float(np.min(ratio(np.array(dissipated).min(axis=0), scale)))
