@@ -7,12 +7,14 @@ from pointlaw.networks.base import Kernel, Network, autodiff_tangent, load_scrip
 from pointlaw.networks.feedforward import FeedForward
 from pointlaw.networks.gru import GRU
 from pointlaw.networks.lstm import LSTM
+from pointlaw.networks.two_fidelity import TwoFidelity
 
 # Every architecture that a law file may name: the contract tests loop over this list.
 NETWORKS: dict[str, type[Network]] = {
     "feedforward": FeedForward,
     "gru": GRU,
     "lstm": LSTM,
+    "two_fidelity": TwoFidelity,
 }
 
 
@@ -36,6 +38,7 @@ __all__ = [
     "FeedForward",
     "Kernel",
     "Network",
+    "TwoFidelity",
     "autodiff_tangent",
     "build",
     "load_script",

@@ -98,6 +98,13 @@ class TrainConfig(pydantic.BaseModel):
         """The number type of ``precision``."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
+    @property
+    def chosen_device(self) -> torch.device:
+        """The device itself."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
     def record(self) -> dict[str, Any]:
         """Return the settings as JSON values, for the card."""
         return self.model_dump(mode="json")

@@ -100,9 +100,9 @@ def fit(
     training, validation = (dataset, validation) if validation else _split(dataset, config)
     scaling = scaling or Scaling.fit(training, network.scaling)
     features = feature_map(config.features, scaling)
-    _check(network, training, features, config)
+    check(network, training, features, config)
     set_prior(network, training, scaling, features)
-    device = _device(config)
+    device = config.chosen_device
     network.to(device, config.dtype)
     samples, held = (
         Samples.of(part, features, scaling.stress, device, config.dtype) for part in (training, validation)
@@ -215,12 +215,6 @@ def _evaluate(network: Network, samples: Samples, batch: int) -> float:
     return error if math.isfinite(error) else math.inf
 
 
-def _device(config: TrainConfig) -> torch.device:
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(config.device)
-
-
 def _split(dataset: Dataset, config: TrainConfig) -> tuple[Dataset, Dataset]:
     training, validation = dataset.split(1 - config.validation, config.validation, seed=config.seed)
     return training, validation
@@ -249,7 +243,8 @@ def frozen(network: Network, patterns: tuple[str, ...]) -> Iterator[list[torch.n
             value.requires_grad_(True)
 
 
-def _check(network: Network, dataset: Dataset, features: FeatureMap, config: TrainConfig) -> None:
+def check(network: Network, dataset: Dataset, features: FeatureMap, config: TrainConfig) -> None:
+    """Raise ``InputError`` unless the network fits the data, and both have what the objective needs."""
     if (network.features, network.outputs) != (features.size, dataset.kinematics.size):
         raise InputError(
             f"The features {config.features} of {dataset.kinematics} need a network with features={features.size}, "

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import torch
+
+from pointlaw.data import Dataset, Scaling, sample
+from pointlaw.errors import InputError
+from pointlaw.laws import load_law, make_law, save_law
+from pointlaw.materials import J2, PlaneStrain
+from pointlaw.networks import GRU, LSTM, TwoFidelity
+from pointlaw.paths import gaussian_process
+from pointlaw.tensors import PLANE_STRAIN
+from pointlaw.testing.network import check_network
+from pointlaw.training import ReptileConfig, TrainConfig, fit, reptile, start_from
+
+QUICK = TrainConfig(epochs=3, batch=8, learning_rate=1e-2)
+
+
+def steel(E: float = 210e3, yield_stress: float = 250.0, *, paths: int = 16, seed: int = 0) -> Dataset:
+    path = gaussian_process(paths, seed=seed, steps=10, bound=0.01, kinematics=PLANE_STRAIN)
+    return sample(PlaneStrain(J2(E=E, nu=0.3, yield_stress=yield_stress, H=2000.0)), path, teacher=f"steel {E:g}")
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return steel()
+
+
+def network(kind=GRU, seed: int = 0, **config):
+    torch.manual_seed(seed)
+    return kind(features=3, outputs=3, **{"hidden": 8, **config})
+
+
+@pytest.fixture(scope="module")
+def law(data, tmp_path_factory):
+    report = fit(network(), data, QUICK.model_copy(update={"epochs": 60}))
+    law = make_law(report.network, report.scaling, name="steel", training=report.training, kept_back=steel(seed=1))
+    path = tmp_path_factory.mktemp("laws") / "steel.safetensors"
+    save_law(path, law)
+    return path
+
+
+def test_a_training_begins_where_the_law_file_ended(law, data) -> None:
+    start = start_from(law)
+    still = QUICK.model_copy(update={"learning_rate": 1e-12, "precision": "float64"})
+    report = fit(start.network, data, still, scaling=start.scaling)
+    answer = load_law(law)
+    state, stress = answer.initial_state(data.paths), []
+    for strain in data.strain[:, 1:].swapaxes(0, 1):
+        reply = answer.update(strain, state, 0.1)
+        state = reply.state
+        stress.append(reply.stress)
+    x = torch.tensor((data.strain[:, 1:]) / np.array(start.scaling.strain))
+    scanned = start.scaling.undo(report.network.double().scan(x).detach().numpy())
+    np.testing.assert_allclose(scanned, np.stack(stress, 1), rtol=1e-6, atol=1e-6)
+
+
+def test_a_start_can_be_trained_though_a_loaded_law_is_held_fixed(law, data) -> None:
+    start = start_from(law)
+    before = {name: value.clone() for name, value in start.network.state_dict().items()}
+    fit(start.network, data, QUICK.model_copy(update={"freeze": ("cells.*",)}), scaling=start.scaling)
+    moved = {name for name, value in start.network.state_dict().items() if not torch.equal(before[name], value)}
+    assert moved == {"head.weight", "head.prior"}
+
+
+def test_a_start_that_knows_the_material_needs_fewer_epochs_than_a_fresh_network(law) -> None:
+    softer = steel(yield_stress=230.0, seed=2)
+    start = start_from(law)
+    known = fit(start.network, softer, QUICK, scaling=start.scaling).best.validation
+    assert known < 0.7 * fit(network(), softer, QUICK).best.validation
+
+
+def test_reptile_comes_nearer_to_a_member_that_it_has_not_seen() -> None:
+    family = [steel(E, seed=k) for k, E in enumerate((180e3, 240e3))]
+    new, held = steel(210e3, seed=5), steel(210e3, seed=6)
+    start = reptile(network(), family, ReptileConfig(rounds=100, inner_steps=5, inner_rate=1e-2))
+    near = fit(start.network, new, QUICK, scaling=start.scaling, validation=held).best.validation
+    assert near < 0.8 * fit(network(), new, QUICK, validation=held).best.validation
+
+
+def test_reptile_is_deterministic(data) -> None:
+    config = ReptileConfig(rounds=4, inner_steps=2)
+    first, second = (reptile(network(), [data, steel(seed=1)], config).network.state_dict() for _ in range(2))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_with_one_member_and_full_steps_reptile_is_plain_training_in_rounds(data) -> None:
+    """The whole way towards the member's weights, taken once, are these weights: the loss falls as in training."""
+    losses: list[float] = []
+    config = ReptileConfig(rounds=20, inner_steps=5, batch=16, inner_rate=3e-3)
+    reptile(network(), [data], config, callback=lambda number, loss: losses.append(loss))
+    assert len(losses) == 20
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_the_callback_of_reptile_can_stop(data) -> None:
+    seen: list[int] = []
+    reptile(network(), [data], callback=lambda number, loss: (seen.append(number), number == 2)[1])
+    assert seen == [0, 1, 2]
+
+
+def test_a_family_needs_members_that_fit() -> None:
+    with pytest.raises(InputError, match="the list is empty"):
+        reptile(network(), [])
+    with pytest.raises(InputError, match="features=3"):
+        reptile(GRU(features=6, outputs=6, hidden=4), [steel()])
+
+
+def test_a_correction_begins_as_the_cheap_network_and_leaves_it_as_it_is(data) -> None:
+    low = network(LSTM)
+    pair = TwoFidelity.correct(low, hidden=6)
+    x = torch.randn(2, 5, 3)
+    assert torch.equal(pair.scan(x), low.scan(x))
+    before = {name: value.clone() for name, value in low.state_dict().items()}
+    scaling = Scaling.fit(data)
+    fit(pair, data, QUICK.model_copy(update={"freeze": ("low.*",)}), scaling=scaling)
+    for name, value in pair.low.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert not torch.equal(pair.scan(x), low.scan(x))
+
+
+def test_a_trained_pair_keeps_the_contract_and_goes_into_one_law_file(data, tmp_path) -> None:
+    low = fit(network(), data, QUICK)
+    pair = TwoFidelity.correct(low.network, architecture="lstm", hidden=6)
+    report = fit(pair, steel(190e3), QUICK, scaling=low.scaling)
+    check_network(report.network).raise_if_failed()
+    law = make_law(report.network, low.scaling, name="pair", training=report.training, kept_back=steel(190e3, seed=3))
+    save_law(tmp_path / "pair.safetensors", law)
+    again = load_law(tmp_path / "pair.safetensors")
+    strain = 0.005 * np.random.default_rng(0).standard_normal((4, 3))
+    first, second = (material.update(strain, material.initial_state(4), 0.1) for material in (law, again))
+    np.testing.assert_array_equal(first.stress, second.stress)
+    np.testing.assert_allclose(first.tangent, second.tangent, rtol=1e-12)
+
+
+def test_parts_that_need_other_scales_are_refused() -> None:
+    class Physical(GRU):
+        scaling = "physical"
+
+    from pointlaw.networks import NETWORKS
+
+    NETWORKS["physical"] = Physical
+    try:
+        with pytest.raises(InputError, match="have scales for each component"):
+            TwoFidelity(features=3, outputs=3, low={"architecture": "physical", "config": {"hidden": 4}})
+    finally:
+        del NETWORKS["physical"]
