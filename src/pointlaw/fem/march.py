@@ -189,6 +189,10 @@ class _Run:
 
     def _book(self, report: StepReport) -> bool:
         self.problem.accept(report)
+        if report.out_of_range_points and self.problem.comm.rank == 0:
+            log.warning(
+                "t = %g: %d points are outside the range of their law.", report.time, report.out_of_range_points
+            )
         self.solution.times.append(report.time)
         self.solution.reports.append(report)
         answers = [observer.accepted(self.problem, report) for observer in self.observers]

@@ -320,12 +320,14 @@ class MechanicsProblem:
             failed = np.flatnonzero(region.status == PointStatus.FAILED)
             # Every rank evaluates the expression, because compiling it is collective.
             place = region.coordinates(failed[:1])
-            found.append((name, type(region.material).__name__, len(failed), place.tolist()))
+            why = str(getattr(region.material, "reason", ""))  # a law that refuses points on purpose says so
+            found.append((name, type(region.material).__name__, len(failed), place.tolist(), why))
         for entries in zip(*self.comm.allgather(found), strict=True):
             count = sum(entry[2] for entry in entries)
             if count:
                 name, law = entries[0][:2]
                 place = next(entry[3][0] for entry in entries if entry[3])
                 near = ", ".join(f"{x:.4g}" for x in place)
-                return f"{law} failed at {count} point(s) of region '{name}', the first near x = ({near})."
+                why = next((f": {entry[4]}" for entry in entries if entry[2] and entry[4]), "")
+                return f"{law} failed at {count} point(s) of region '{name}', the first near x = ({near}){why}."
         return ""

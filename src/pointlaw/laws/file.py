@@ -101,6 +101,11 @@ def load_torchscript(path: str | Path, card_path: str | Path, *, sha256: str) ->
     return _probed(module, card, str(path))
 
 
+def seal_of(path: str | Path) -> str:
+    """Return the seal of a law file, which is checked; it names the content of the file."""
+    return _seal_of(_read(Path(path)), str(path))[0]
+
+
 def write_card(path: str | Path, card: LawCard) -> None:
     """Write ``card`` as a JSON file, for a law that is not a file of ours."""
     write_bytes(path, card.model_dump_json(indent=2).encode())
