@@ -135,4 +135,4 @@ def envelope_paths(envelope: Envelope, kinematics: Kinematics, *, paths: int, se
     unit = ball.strain - reference
     strain = np.where(unit >= 0.0, unit * np.maximum(upper, 0.0), unit * np.maximum(-lower, 0.0))
     # A virgin solid begins undeformed even if the training paths did not.
-    return StrainPath(dt * np.arange(steps + 1), reference + strain, kinematics)
+    return StrainPath(dt * np.arange(steps + 1.0), reference + strain, kinematics)

@@ -4,13 +4,19 @@ A closed strain cycle that starts from the virgin solid must not give work back;
 its stress and nothing else; a tangent must be the derivative of the stress, and a stable solid has a positive one.
 """
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import torch
 
-from pointlaw.data import Dataset, respond
+from pointlaw.data import Dataset, feature_map, respond
 from pointlaw.laws.audit.accuracy import mean_step, norm, ratio, single_precision
+from pointlaw.laws.learned import LearnedMaterial
+from pointlaw.laws.replay import replay
 from pointlaw.materials import Material
+from pointlaw.networks import Network
 from pointlaw.tensors import Array
 
 RADII = (0.1, 0.4, 1.0)  # of the cycles, as shares of the strains in the data
@@ -31,7 +37,8 @@ def cycle_work(material: Material, dataset: Dataset, *, seed: int = 0, paths: in
     dt = mean_step(dataset)
     shares = []
     for strain in (ellipses(dataset, seed=seed), there_and_back(dataset.strain[:paths])):
-        stress = respond(material, dt * np.arange(strain.shape[1]), strain).stress
+        time = dt * np.arange(float(strain.shape[1]))
+        stress = respond(material, time, strain).stress
         work = np.sum(0.5 * (stress[:, 1:] + stress[:, :-1]) * np.diff(strain, axis=1), axis=2)
         shares.append(ratio(work.sum(axis=1), np.maximum(work, 0.0).sum(axis=1)))
     return np.concatenate(shares)
@@ -131,23 +138,48 @@ def softness(tangent: Array | None) -> Array:
 def least_dissipation(material: Material, dataset: Dataset, *, paths: int = 20) -> float | None:
     """Return the smallest dissipation of a step over the largest stored energy of its path, the worst of ``paths``.
 
-    A law that knows its energy has a method ``stored_energy(strain[p, m], state[p, s]) -> [p]``; the dissipation of a
-    step is then the work done less what was stored, ``½ (σ_k + σ_k−1)·Δε − Δψ``. ``None`` for all other laws.
+    The dissipation of a step is the work done less what was stored, ``½ (σ_k + σ_k−1)·Δε − Δψ``. ``None`` for laws
+    that do not know their energy (:func:`energy_of`).
     """
-    energy: Callable[[Array, Array], Array] | None = getattr(material, "stored_energy", None)
+    energy = energy_of(material)
     if energy is None:
         return None
     few = dataset.subset(slice(paths))
-    state = material.initial_state(few.paths)
-    stored, dissipated, before = [energy(few.strain[:, 0], state)], [], None
-    for k in range(few.times):
-        dt = float(np.mean(few.time[:, max(k, 1)] - few.time[:, max(k, 1) - 1]))
-        answer = material.update(few.strain[:, k], state, dt, tangent=False)
-        if before is not None:
-            state = answer.state
-            stored.append(energy(few.strain[:, k], state))
-            work = np.sum(0.5 * (answer.stress + before) * (few.strain[:, k] - few.strain[:, k - 1]), axis=1)
-            dissipated.append(work - (stored[-1] - stored[-2]))
-        before = answer.stress
-    scale = np.max(np.abs(np.array(stored) - stored[0]), axis=0)
-    return float(np.min(ratio(np.array(dissipated).min(axis=0), scale)))
+    stress = respond(material, few.time, few.strain).stress
+    stored = [energy(few.strain[:, 0], few.strain[:, 0], mean_step(few), material.initial_state(few.paths))]
+    for k, (_, state) in enumerate(replay(material, few.time, few.strain), start=1):
+        stored.append(energy(few.strain[:, k], few.strain[:, k - 1], mean_step(few), state))
+    psi = np.stack(stored, axis=1) - stored[0][:, None]
+    work = np.sum(0.5 * (stress[:, 1:] + stress[:, :-1]) * np.diff(few.strain, axis=1), axis=2)
+    return float(np.min(ratio((work - np.diff(psi, axis=1)).min(axis=1), np.abs(psi).max(axis=1))))
+
+
+Energy = Callable[[Array, Array, float, Array], Array]
+
+
+def energy_of(material: Material) -> Energy | None:
+    """Return ``(strain[p, m], old strain, dt, new state[p, s]) -> stored energy [p]``; ``None`` if there is none.
+
+    A material that knows its energy has a method ``stored_energy(strain, state)``; of a learned law the network may
+    have ``energy(x, state)``, in units of the stress scale, with physical scaling.
+    """
+    own: Callable[[Array, Array], Array] | None = getattr(material, "stored_energy", None)
+    if own is not None:
+        return lambda strain, old, dt, state: own(strain, state)
+    network: Any = getattr(material, "network", None)
+    if not isinstance(material, LearnedMaterial) or not isinstance(network, Network) or not hasattr(network, "energy"):
+        return None
+    potential: Callable[..., torch.Tensor] = getattr(network, "energy")  # noqa: B009 - not every network has it
+    features, scale = feature_map(material.card.features, material.card.scaling), material.card.scaling.stress[0]
+    dtype = next(network.parameters()).dtype
+    # An energy network without memory may leave the state out.
+    arguments = len(inspect.signature(potential).parameters)
+
+    def stored(strain: Array, old: Array, dt: float, state: Array) -> Array:
+        x = features.apply(strain, old, np.full(len(strain), dt))
+        given = [torch.as_tensor(array, dtype=dtype) for array in (x, state[:, : network.state_size])]
+        with torch.no_grad():
+            psi: Array = potential(*given[:arguments]).double().numpy()
+        return scale * psi
+
+    return stored

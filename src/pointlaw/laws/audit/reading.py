@@ -7,6 +7,7 @@ advances with the strain; these are the measures of that.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pointlaw.data import Dataset, respond
 from pointlaw.laws.audit.accuracy import norm, ratio, relative_errors, single_precision
@@ -65,14 +66,14 @@ class StressReading:
     undriven: int
 
 
-def stress_control(kinematics: Kinematics) -> Array:
+def stress_control(kinematics: Kinematics) -> NDArray[np.bool_]:
     """Return which components are led by stress, ``[m]``: all of them, at finite strain the diagonal of ``P``.
 
     The whole of ``P`` would leave the rotation of the body to round-off when the stress is small.
     """
     if not kinematics.finite:
         return np.ones(kinematics.size, dtype=bool)
-    return kinematics.reference > 0.5
+    return np.asarray(kinematics.reference > 0.5)
 
 
 def stress_refinement(
