@@ -7,6 +7,10 @@ from pointlaw.networks.base import Kernel, Network, autodiff_tangent, load_scrip
 from pointlaw.networks.feedforward import FeedForward
 from pointlaw.networks.gru import GRU
 from pointlaw.networks.lstm import LSTM
+from pointlaw.networks.minimal_state import MinimalState
+from pointlaw.networks.neural_ode import NeuralODE
+from pointlaw.networks.plastic_elements import PlasticElements
+from pointlaw.networks.standard_material import StandardMaterial
 from pointlaw.networks.two_fidelity import TwoFidelity
 
 # Every architecture that a law file may name: the contract tests loop over this list.
@@ -14,6 +18,10 @@ NETWORKS: dict[str, type[Network]] = {
     "feedforward": FeedForward,
     "gru": GRU,
     "lstm": LSTM,
+    "minimal_state": MinimalState,
+    "neural_ode": NeuralODE,
+    "plastic_elements": PlasticElements,
+    "standard_material": StandardMaterial,
     "two_fidelity": TwoFidelity,
 }
 
@@ -37,7 +45,11 @@ __all__ = [
     "NETWORKS",
     "FeedForward",
     "Kernel",
+    "MinimalState",
     "Network",
+    "NeuralODE",
+    "PlasticElements",
+    "StandardMaterial",
     "TwoFidelity",
     "autodiff_tangent",
     "build",
