@@ -20,3 +20,12 @@ def open_law(law: str) -> Material:
     from pointlaw.laws import load_law
 
     return load_law(law)
+
+
+def open_teacher(teacher: str) -> Material:
+    """Return the material that ``teacher`` names: a LAW, or the teacher of a sampling file (``.toml``)."""
+    if Path(teacher).suffix != ".toml":
+        return open_law(teacher)
+    from pointlaw.rve.sample_file import read_sample_file
+
+    return read_sample_file(teacher)[2]()

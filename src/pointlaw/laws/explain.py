@@ -23,6 +23,7 @@ from pointlaw.networks import Network
 from pointlaw.tensors import Array, Kinematics
 
 TEACHER_PATHS = 6  # for its memory: each costs 2·m·t paths
+LARGEST_STATE = 100  # a teacher with more internal variables is a volume element: too dear, and too many to name
 SHARED = 0.05  # a teacher whose stress differs by more from the data's is another law
 
 
@@ -109,7 +110,8 @@ def explain(
     dataset : Dataset
         Paths; kept-back ones, if what is explained should be what the law does in use.
     teacher : Material, optional
-        The law that made the data, for its memory and its internal variables.
+        The law that made the data, for its memory and its internal variables; of a volume element (more than a
+        hundred variables a point) only the stress is compared.
     seed : int
         Of the orders in which Shapley values are sampled.
 
@@ -118,7 +120,10 @@ def explain(
     few = dataset.subset(slice(paths))
     error = None if teacher is None else _teaches(teacher, few)
     slopes = sensitivity(law, few)
-    by_differences = None if teacher is None else difference_sensitivity(teacher, few.subset(slice(TEACHER_PATHS)))
+    point = teacher is not None and teacher.state_layout.size <= LARGEST_STATE
+    by_differences = None
+    if teacher is not None and point:
+        by_differences = difference_sensitivity(teacher, few.subset(slice(TEACHER_PATHS)))
     try:
         shared: Shapley | None = shapley(law, few.subset(slice(16)), seed=seed)
     except EnvironmentProblem:
@@ -128,7 +133,7 @@ def explain(
         teacher_memory=None if by_differences is None else forgetting(by_differences, law.kinematics),
         inputs=np.sqrt(np.mean(slopes**2, axis=(0, 1))),
         shapley=shared,
-        recovered=[] if teacher is None else recover(law, teacher, few),
+        recovered=recover(law, teacher, few) if teacher is not None and point else [],
         teacher_error=error,
     )
 

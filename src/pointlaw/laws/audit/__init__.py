@@ -1,7 +1,7 @@
 """The audit of a law: figures for its card, goals to judge them by, and a page that shows them."""
 
 from pointlaw.laws.audit.accuracy import relative_errors
-from pointlaw.laws.audit.goals import GOALS, Goal, Judgement, Verdict, judge
+from pointlaw.laws.audit.goals import GOALS, Goal, Judgement, Verdict, judge, stands
 from pointlaw.laws.audit.measure import Audit, audit, envelope_paths, measure, measure_alone
 from pointlaw.laws.audit.reading import refine
 
@@ -18,4 +18,5 @@ __all__ = [
     "measure_alone",
     "refine",
     "relative_errors",
+    "stands",
 ]

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from pointlaw.laws.card import Figures
 
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 class Verdict(StrEnum):
     """How a figure stands to its goal."""
@@ -61,9 +63,13 @@ class Goal:
         if not math.isfinite(value):
             return "not finite"
         if not self.percent:
-            return f"{value:.3g}"
-        # Below a thousandth of a per cent the power of ten is what one wants to see.
-        return f"{100 * value:.3g} %" if value == 0.0 or abs(value) >= 1e-5 else f"{value:.1e}"
+            shown = f"{value:.3g}"
+        elif value == 0.0 or abs(value) >= 1e-5:
+            shown = f"{100 * value:.3g} %"
+        else:  # the power of ten is what one wants to see
+            mantissa, power = f"{value:.1e}".split("e")
+            shown = f"{mantissa.removesuffix('.0')}·10{str(int(power)).translate(_SUPERSCRIPT)}"
+        return shown.replace("-", "−")
 
     @property
     def wanted(self) -> str:
@@ -72,7 +78,7 @@ class Goal:
 
 
 _LEARN = "train longer or on more paths that look like these, or choose a cell with memory that fits"
-_CELL = "choose a step-consistent cell, or train on refined paths (TrainConfig.subsample)"
+_CELL = "choose a step-consistent cell, or train on refined paths (TrainConfig.refine)"
 _REST = "use a cell whose answer is zero at rest (rest=True) and an elastic prior"
 _SLOPE = "train on the tangent too (TrainConfig.tangent_weight)"
 _ENERGY = "use a cell with a free energy, or an energy network for an elastic solid"
@@ -115,6 +121,13 @@ class Judgement:
     def shown(self) -> str:
         """The value as the table writes it."""
         return self.goal.show(self.value)
+
+
+def stands(measured: list[Judgement], card: list[Judgement] | None) -> list[Verdict]:
+    """Return the verdict on each measured figure, or on the card's where nothing was measured."""
+    if card is None:
+        return [line.verdict for line in measured]
+    return [m.verdict if m.value is not None else c.verdict for m, c in zip(measured, card, strict=True)]
 
 
 def judge(figures: Figures, goals: tuple[Goal, ...] = GOALS) -> list[Judgement]:
