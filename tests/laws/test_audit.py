@@ -5,10 +5,14 @@ import pytest
 
 from pointlaw.data import Dataset, sample
 from pointlaw.errors import InputError
-from pointlaw.laws import audit
-from pointlaw.laws.audit import refine
-from pointlaw.materials import LinearElastic, Material, Response, StateLayout
+from pointlaw.laws import Figures, Verdict, audit, judge, measure, measure_alone
+from pointlaw.laws.audit import GOALS, envelope_paths, refine, stands
+from pointlaw.laws.audit.physics import cycle_work, ellipses, rotation_error
+from pointlaw.laws.audit.reading import stress_refinement
+from pointlaw.laws.card import Envelope
+from pointlaw.materials import J2, FiniteJ2, LinearElastic, Material, NeoHooke, Response, StateLayout
 from pointlaw.paths import gaussian_process
+from pointlaw.tensors import FINITE_STRAIN_3D as F3
 from pointlaw.tensors import PLANE_STRAIN, SMALL_STRAIN_3D
 
 SPRING = LinearElastic(E=1000.0, nu=0.25)
@@ -25,17 +29,18 @@ class Flawed(Material):
     kinematics = SMALL_STRAIN_3D
     state_layout = StateLayout(steps=1)
 
-    def __init__(self, *, stiffer=0.0, creep=0.0, preload=0.0, tangent=0.0, soft=0.0, fails=False):
+    def __init__(self, *, stiffer=0.0, creep=0.0, preload=0.0, tangent=0.0, soft=0.0, skew=None, fails=False):
         self.stiffer, self.creep, self.preload, self.tangent_error = stiffer, creep, preload, tangent
-        self.soft, self.fails = soft, fails
+        self.soft, self.skew, self.fails = soft, np.zeros((6, 6)) if skew is None else skew, fails
 
     def update(self, strain, state, dt, *, tangent=True):
         steps = state + 1.0
         stress = (1 + self.stiffer) * strain @ SPRING.stiffness * (1 + self.creep * steps) + self.preload
-        matrix = (1 + self.stiffer + self.tangent_error) * (SPRING.stiffness - self.soft * np.eye(6))
+        stress += strain @ self.skew.T
+        matrix = (1 + self.stiffer + self.tangent_error) * (SPRING.stiffness - self.soft * np.eye(6)) + self.skew
         if self.fails:
             stress[0] = np.nan
-        return Response(stress, np.tile(matrix, (len(strain), 1, 1)) if tangent else None, steps)
+        return Response(stress, (1 + self.creep * steps)[..., None] * matrix if tangent else None, steps)
 
 
 def test_the_teacher_itself_is_perfect(kept_back) -> None:
@@ -46,6 +51,185 @@ def test_the_teacher_itself_is_perfect(kept_back) -> None:
     assert figures.tangent_check < 1e-9
     assert figures.softest == pytest.approx((1 - 2 * 0.25) / (1 + 0.25), rel=1e-12)  # 2G over 3K
     assert figures.paths == 6
+    assert max(figures.refinement_stress.values()) < 1e-7  # of Newton's iteration
+    assert figures.undriven == 0
+    assert figures.soft_share == 0.0
+    assert figures.tangent_median == figures.tangent_95 == 0.0
+    assert abs(figures.cycle_work) < 1e-14
+    assert figures.rotation is None
+    assert figures.dissipation is None
+
+
+def test_plasticity_audited_as_its_own_law_is_exact_holds_still_and_only_dissipates() -> None:
+    law = J2(E=210e3, nu=0.3, yield_stress=250.0, H=10e3)
+    data = sample(law, gaussian_process(8, seed=1, steps=40, bound=0.006))
+    figures = audit(law, data)
+    assert figures.error_mean == figures.error_95 == figures.tangent_error == 0.0
+    assert figures.drift < 1e-14
+    assert 0.0 < figures.refinement[16] < 0.02  # backward Euler turns the flow direction once a step
+    assert 0.0 < figures.refinement_stress[16] < 0.05
+    assert figures.undriven == 0
+    # From the virgin state nothing can be taken out; most of the work of these cycles is dissipated.
+    assert figures.cycle_work > -1e-12
+    assert figures.cycle_loss > 0.2
+    assert figures.softest > 0.0
+
+
+def test_a_law_whose_tangent_is_not_symmetric_makes_energy_on_a_closed_cycle(kept_back) -> None:
+    """σ = (C + K) ε with K skew gives W = ± 2 A v·K u on an ellipse of area A in the plane (u, v)."""
+    skew = np.zeros((6, 6))
+    skew[0, 1], skew[1, 0] = 40.0, -40.0
+    law = Flawed(skew=skew)
+    assert audit(law, kept_back).cycle_work < -1e-3
+    cycles = ellipses(kept_back)
+    moved = np.diff(cycles, axis=1)
+    stress = cycles @ (SPRING.stiffness + skew).T
+    work = np.sum(0.5 * (stress[:, 1:] + stress[:, :-1]) * moved, axis=(1, 2))
+    # Twice the area in the plane of the first two components, by the shoelace formula.
+    x, y = cycles[..., 0], cycles[..., 1]
+    area = np.sum(x[:, :-1] * y[:, 1:] - x[:, 1:] * y[:, :-1], axis=1)
+    np.testing.assert_allclose(work, -40.0 * area, atol=1e-12 * np.abs(work).max())
+    shares = cycle_work(law, kept_back)[: len(cycles)]
+    np.testing.assert_array_equal(np.sign(shares[0::2]), -np.sign(shares[1::2]))  # both senses
+
+
+def test_cycles_lie_inside_the_strains_of_the_data_and_close() -> None:
+    data = sample(SPRING, gaussian_process(6, seed=0, steps=5, bound=0.01))
+    cycles = ellipses(data)
+    assert (cycles[:, 0] == 0.0).all()
+    assert (cycles[:, -1] == 0.0).all()
+    assert (cycles.min(axis=(0, 1)) >= data.strain.min(axis=(0, 1))).all()
+    assert (cycles.max(axis=(0, 1)) <= data.strain.max(axis=(0, 1))).all()
+
+
+@pytest.fixture(scope="module")
+def large() -> Dataset:
+    return sample(NeoHooke(mu=1.0, K=5.0), gaussian_process(5, seed=0, steps=12, bound=0.3, kinematics=F3))
+
+
+def test_hyperelasticity_does_no_work_on_closed_cycles_at_large_strain(large) -> None:
+    assert np.abs(cycle_work(NeoHooke(mu=1.0, K=5.0), large)).max() < 1e-10
+
+
+@pytest.mark.parametrize("law", [NeoHooke(mu=1.0, K=5.0), FiniteJ2(E=1000.0, nu=0.3, yield_stress=50.0, H=100.0)])
+def test_objective_laws_rotate_with_the_body(large, law: Material) -> None:
+    assert rotation_error(law, large) < 1e-11
+
+
+class NotObjective(Material):
+    """P = 2µ (F − I): a linear law of the displacement gradient knows rotations as strains."""
+
+    kinematics = F3
+
+    def update(self, strain, state, dt, *, tangent=True):
+        matrix = np.tile(2.0 * np.eye(9), (len(strain), 1, 1)) if tangent else None
+        return Response(2.0 * (strain - self.kinematics.reference), matrix, state.copy())
+
+
+def test_a_law_that_takes_a_rotation_for_a_strain_is_caught(large) -> None:
+    assert rotation_error(NotObjective(), large) > 1.0
+    assert audit(NotObjective(), large).rotation > 1.0
+
+
+def test_under_stress_control_a_law_that_counts_its_steps_answers_with_other_strains(kept_back) -> None:
+    """ε_j = C⁻¹ σ_j / (1 + c k_j) after k_j = j (or f·j) steps: the spread has a closed form."""
+    creep = 1e-2
+    reading = stress_refinement(Flawed(creep=creep), kept_back)
+    steps = np.arange(1, kept_back.times)
+    size = np.linalg.norm(kept_back.strain[:, 1:], axis=2)
+    for factor, spread in reading.spread.items():
+        coarse = size / (1 + creep * steps)
+        change = coarse - size / (1 + creep * steps * factor)
+        exact = np.sqrt(np.sum(change**2, axis=1) / np.sum(coarse**2, axis=1))
+        np.testing.assert_allclose(spread, exact, rtol=1e-5)
+
+
+def test_a_law_with_a_limit_load_is_not_led_beyond_it_and_says_so() -> None:
+    hard = J2(E=210e3, nu=0.3, yield_stress=250.0, H=10e3)
+    data = sample(hard, gaussian_process(4, seed=1, steps=20, bound=0.05))
+    figures = audit(J2(E=210e3, nu=0.3, yield_stress=250.0, H=0.0), data)
+    assert figures.undriven == figures.stress_paths == 4
+    assert figures.refinement_stress is None
+
+
+def test_an_lstm_drifts_and_depends_on_the_reading(law, paths) -> None:
+    found = measure(law, paths[1])
+    assert found.figures.drift > 1e-4
+    assert found.drift.shape == (5, 101)
+    assert (found.drift[:, 0] == 0.0).all()
+    assert found.figures.refinement[16] > 1e-4
+    assert found.figures.model_dump() == law.card.figures.model_dump()  # what make_law wrote
+
+
+class Storing(Flawed):
+    """The spring that says it stores ``share`` of its elastic energy."""
+
+    share = 1.0
+
+    def stored_energy(self, strain, state):
+        return self.share * 0.5 * np.einsum("pi,ij,pj->p", strain, SPRING.stiffness, strain)
+
+
+@pytest.mark.parametrize("share", [1.0, 1.2, 0.8])
+def test_a_law_that_stores_another_energy_than_its_work_is_caught(kept_back, monkeypatch, share: float) -> None:
+    """D = W − Δψ = (1 − share) ΔW: too much is missing while it is loaded, too little while it is unloaded."""
+    monkeypatch.setattr(Storing, "share", share)
+    least = audit(Storing(), kept_back).dissipation
+    if share == 1.0:
+        assert abs(least) < 1e-14
+    else:
+        assert least < -0.01
+
+
+def test_without_a_teacher_what_needs_none_is_measured_inside_the_envelope(law, paths) -> None:
+    found = measure_alone(law, law.card.envelope, paths=4)
+    figures, envelope = found.figures, law.card.envelope
+    for name in ("error_mean", "error_median", "error_95", "tangent_error", "tangent_95", "stiffness_error"):
+        assert getattr(figures, name) is None
+    assert figures.drift > 0.0
+    assert figures.tangent_check < 1e-6
+    assert figures.cycle_work is not None
+    assert not found.taught
+    assert (found.dataset.strain >= np.array(envelope.strain_min)).all()
+    assert (found.dataset.strain <= np.array(envelope.strain_max)).all()
+    assert np.ptp(found.dataset.strain) > 0.2 * np.ptp(envelope.strain_max + envelope.strain_min)
+
+
+def test_paths_of_an_envelope_at_finite_strain_begin_at_the_identity(large) -> None:
+    path = envelope_paths(Envelope.of(large), F3, paths=3)
+    np.testing.assert_array_equal(path.strain[:, 0], np.tile(np.eye(3).ravel(), (3, 1)))
+    assert (path.strain >= large.strain.min(axis=(0, 1))).all()
+
+
+def test_every_goal_judges_a_figure_and_is_ordered() -> None:
+    for goal in GOALS:
+        assert goal.figure in Figures.model_fields
+        assert goal.judge(goal.good) is Verdict.GOOD
+        assert goal.judge(goal.fair) in (Verdict.FAIR, Verdict.GOOD)
+        worse = goal.fair - 1.0 if goal.least else goal.fair + 1.0
+        assert goal.judge(worse) is Verdict.BAD
+        assert goal.judge(float("nan")) is Verdict.BAD
+        assert goal.judge(None) is Verdict.UNKNOWN
+
+
+def test_a_law_is_judged_by_its_worst_refinement_and_by_the_card_where_nothing_was_measured(kept_back) -> None:
+    good = audit(SPRING, kept_back)
+    uneven = good.model_copy(update={"refinement": {2: 0.3, 16: 0.0}, "error_mean": None})
+    lines = {line.goal.figure: line for line in judge(uneven)}
+    assert lines["refinement"].value == 0.3
+    assert lines["refinement"].verdict is Verdict.BAD
+    assert lines["error_mean"].verdict is Verdict.UNKNOWN
+    assert lines["rotation"].shown == "not measured"
+    assert stands(judge(uneven), judge(good))[0] is Verdict.GOOD
+
+
+def test_small_figures_show_their_power_of_ten() -> None:
+    drift = next(goal for goal in GOALS if goal.figure == "drift")
+    assert drift.show(0.0123) == "1.23 %"
+    assert drift.show(2.24e-9) == "2.2·10⁻⁹"
+    assert drift.show(-1e-12) == "−1·10⁻¹²"
+    assert drift.show(float("nan")) == "not finite"
+    assert drift.wanted == "≤ 1·10⁻⁹"
 
 
 def test_a_law_that_is_two_per_cent_stiffer_is_two_per_cent_off(kept_back) -> None:

@@ -123,8 +123,7 @@ def refinement(axes: Axes, audit: Audit) -> None:
     axes.set_xticks(list(audit.refinement), [f"{factor}" for factor in audit.refinement])
     axes.minorticks_off()
     if audit.by_stress.undriven:
-        note = f"{audit.by_stress.undriven} of {audit.by_stress.paths} paths could not be led by stress"
-        axes.text(0.98, 0.03, note, transform=axes.transAxes, ha="right", fontsize=7, color=OTHER)
+        axes.plot([], [], " ", label=f"{audit.by_stress.undriven} of {audit.by_stress.paths} paths not led by stress")
     axes.legend(loc="best")
 
 
@@ -227,7 +226,7 @@ def shapley(axes: Axes, found: Explanation, labels: tuple[str, ...]) -> None:
     for (part, component), value in np.ndenumerate(shares):
         ink = "white" if abs(value) > 0.6 * size else "black"
         axes.text(
-            part, component, f"{value:.0f} %".replace("-", "−"), ha="center", va="center", fontsize=7.5, color=ink
+            part, component, f"{round(value)} %".replace("-", "−"), ha="center", va="center", fontsize=7.5, color=ink
         )
     ends = found.shapley.ends
     axes.set_xticks(range(len(shares)), [f"{a + 1}–{b}" for a, b in itertools.pairwise(ends)])
