@@ -172,7 +172,7 @@ class Spring(Network):
     def step(self, x, state):
         return self.k * x, state
 
-    def energy(self, x, state):
+    def energy(self, x):
         return (0.0 if self.plastic else 0.5) * self.k * (x * x).sum(1) + 7.0  # a constant does not matter
 
 

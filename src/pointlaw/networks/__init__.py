@@ -5,6 +5,7 @@ from typing import Any
 from pointlaw.errors import InputError
 from pointlaw.networks.base import Kernel, Network, autodiff_tangent, load_script, script
 from pointlaw.networks.feedforward import FeedForward
+from pointlaw.networks.gaussian_process import GaussianProcess
 from pointlaw.networks.gru import GRU
 from pointlaw.networks.lstm import LSTM
 from pointlaw.networks.minimal_state import MinimalState
@@ -16,6 +17,7 @@ from pointlaw.networks.two_fidelity import TwoFidelity
 # Every architecture that a law file may name: the contract tests loop over this list.
 NETWORKS: dict[str, type[Network]] = {
     "feedforward": FeedForward,
+    "gaussian_process": GaussianProcess,
     "gru": GRU,
     "lstm": LSTM,
     "minimal_state": MinimalState,
@@ -44,6 +46,7 @@ __all__ = [
     "LSTM",
     "NETWORKS",
     "FeedForward",
+    "GaussianProcess",
     "Kernel",
     "MinimalState",
     "Network",

@@ -1,8 +1,20 @@
-"""Training: configuration, objective, fit, what it may begin from, and report."""
+"""Training: configuration, objective, fit, what it may begin from, Gaussian processes, and report."""
 
 from pointlaw.training.checkpoint import Epoch
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.fit import FitReport, fit
+from pointlaw.training.gaussian_process import GaussianProcessReport, fit_gaussian_process
 from pointlaw.training.transfer import ReptileConfig, Start, reptile, start_from
 
-__all__ = ["Epoch", "FitReport", "ReptileConfig", "Start", "TrainConfig", "fit", "reptile", "start_from"]
+__all__ = [
+    "Epoch",
+    "FitReport",
+    "GaussianProcessReport",
+    "ReptileConfig",
+    "Start",
+    "TrainConfig",
+    "fit",
+    "fit_gaussian_process",
+    "reptile",
+    "start_from",
+]

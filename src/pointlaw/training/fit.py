@@ -90,8 +90,9 @@ def fit(
     callback : callable, optional
         Called after each epoch; returning ``True`` stops the training.
 
-    A network that can tell what it stores has a method ``energy(x[r, f], state[r, h]) -> [r]``: the stored energy at
-    the end of a step with features ``x`` that led to ``state``, per volume and over the stress scale, up to a constant.
+    A network that can tell what it stores has ``energy(x[r, f], state[r, h]) -> [r]`` with the state that the step to
+    ``x`` led to (one without memory may leave it out): per volume, over the stress scale, up to a constant. It may have
+    ``dissipation(x, state) -> [r]`` of one step from the old ``state``; the work that is not stored is taken otherwise.
 
     Raises ``InputError`` when sizes do not fit, what is wanted is missing in the data or the network, a pattern of
     ``freeze`` matches no parameter, or the checkpoint is of another run.
@@ -232,6 +233,8 @@ def frozen(network: Network, patterns: tuple[str, ...]) -> Iterator[list[torch.n
             raise InputError(f"freeze: '{pattern}' matches no parameter to be trained; there are {', '.join(named)}.")
     held = [value for name, value in named.items() if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
     learned = [value for value in named.values() if not any(value is other for other in held)]
+    if not named:
+        raise InputError(f"A {type(network).__name__} has no parameter that gradient descent could train.")
     if not learned:
         raise InputError(f"freeze = {list(patterns)} leaves no parameter of {type(network).__name__} to train.")
     for value in held:

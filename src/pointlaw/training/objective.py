@@ -6,7 +6,9 @@ al. 2017, arXiv:1706.04859), and so are stored and dissipated energy for a netwo
 batches read paths at random times and hold some steps; refined batches cut every step into several.
 """
 
+import inspect
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -136,34 +138,47 @@ def _sobolev(network: Network, samples: Samples, rows: Tensor, rng: torch.Genera
 def _energies(network: Network, samples: Samples, rows: Tensor, config: TrainConfig) -> dict[str, Tensor]:
     """Return the errors of stress, stored energy and dissipation, all counted from the first row of a path.
 
-    The network says what it stores; what it dissipates is the work (trapezoidal rule) that it does not store.
+    The network says what it stores. Unless it also says what it dissipates, that is the work it does not store.
     """
     strain, stress = samples.strain[rows], samples.stress[rows]
-    y, stored = scan_energy(network, samples, samples.time[rows], strain)
-    answer, stored = y * samples.scale, stored * samples.scale[0]
+    y, stored, lost = scan_energy(network, samples, samples.time[rows], strain)
+    answer, scale = y * samples.scale, samples.scale[0]
     terms = {"stress": _relative(answer - stress[:, 1:], stress[:, 1:]).mean()}
     if config.energy_weight > 0 and samples.energy is not None:
         energy = samples.energy[rows, 1:] - samples.energy[rows, :1]
-        terms["energy"] = _relative(stored - energy, energy).mean()
+        terms["energy"] = _relative(stored * scale - energy, energy).mean()
     if config.dissipation_weight > 0 and samples.dissipation is not None:
-        before = torch.cat([stress[:, :1], answer[:, :-1]], 1)
-        work = (0.5 * (before + answer) * strain.diff(dim=1)).sum(2).cumsum(1)
+        if lost is None:
+            before = torch.cat([stress[:, :1], answer[:, :-1]], 1) / scale
+            work = (0.5 * (before + y) * strain.diff(dim=1)).sum(2).cumsum(1)  # trapezoidal rule
+            lost = work - stored
         dissipation = samples.dissipation[rows, 1:] - samples.dissipation[rows, :1]
-        terms["dissipation"] = _relative(work - stored - dissipation, dissipation).mean()
+        terms["dissipation"] = _relative(lost * scale - dissipation, dissipation).mean()
     return terms
 
 
-def scan_energy(network: Network, samples: Samples, time: Tensor, strain: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the answers ``y[b, t − 1, g]`` and the stored energies ``[b, t − 1]`` since the start, over the scale."""
+def scan_energy(
+    network: Network, samples: Samples, time: Tensor, strain: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the answers ``y[b, t − 1, g]``, and stored and dissipated energy ``[b, t − 1]`` since the start.
+
+    Energies are over the stress scale; the last answer is None unless the network has a ``dissipation(x, state)``.
+    """
+    known: Any = network  # its energies are an offer, not part of the contract of all networks
+    # An energy network without memory may leave the state out.
+    arguments = len(inspect.signature(known.energy).parameters)
     state = network.initial_state(len(strain))
     start = strain[:, 0] @ (samples.A + samples.B).T + samples.x0  # at rest at the first strain: no increment, no time
-    first = network.energy(start, state)  # type: ignore[operator]
-    answers, energies = [], []
+    first = known.energy(*(start, state)[:arguments])
+    answers, stored, lost = [], [], []
     for x in samples.features(time, strain).unbind(1):
+        if hasattr(network, "dissipation"):
+            lost.append(known.dissipation(x, state))
         y, state = network.step(x, state)
         answers.append(y)
-        energies.append(network.energy(x, state) - first)  # type: ignore[operator]
-    return torch.stack(answers, 1), torch.stack(energies, 1)
+        stored.append(known.energy(*(x, state)[:arguments]) - first)
+    dissipation = torch.stack(lost, 1).cumsum(1) if lost else None
+    return torch.stack(answers, 1), torch.stack(stored, 1), dissipation
 
 
 def random_moments(paths: int, times: int, hold: float, rng: torch.Generator) -> Tensor:
