@@ -78,21 +78,21 @@ class PlasticElements(Incremental):
         self.head = Head(elements * size, features, outputs, prior=True, bias=False)
 
     def drive(self, x: Tensor, old: Tensor) -> Tensor:
-        """Return direction and length of each element's strain increment, ``[..., K (d + 1)]``."""
-        seen = ((x - old) @ self.weight.flatten(0, 1).T).unflatten(-1, [self.elements, self.size])
-        direction, length = polar(seen)
-        return torch.cat([direction.flatten(-2), length.squeeze(-1)], -1)
+        """Return each element's strain increment, its direction and its length, ``[..., K (2 d + 1)]``."""
+        seen = (x - old) @ self.weight.flatten(0, 1).T
+        direction, length = polar(seen.unflatten(-1, [self.elements, self.size]))
+        return torch.cat([seen, direction.flatten(-2), length.squeeze(-1)], -1)
 
     def advance(self, drive: Tensor, memory: Tensor) -> Tensor:
         """Return the new stress and growth of the elements; see :meth:`Incremental.advance`."""
-        n = self.elements * self.size
-        direction, length = drive[:, :n].unflatten(1, [self.elements, self.size]), drive[:, n:]
-        stress = memory[:, :n].unflatten(1, [self.elements, self.size])
+        n, shape = self.elements * self.size, [self.elements, self.size]
+        increment, direction = drive[:, :n].unflatten(1, shape), drive[:, n : 2 * n].unflatten(1, shape)
+        length, stress = drive[:, 2 * n :], memory[:, :n].unflatten(1, shape)
         if self.hardening:
             growth, rate = self.log_growth.exp(), self.log_rate.exp()
-            stress, grown = slide(stress, memory[:, n:], direction, length, growth, rate)
+            stress, grown = slide(stress, memory[:, n:], increment, direction, length, growth, rate)
             return torch.cat([stress.flatten(1), grown], 1)
-        stress, _ = slide(stress, torch.zeros_like(length), direction, length, None, None)
+        stress, _ = slide(stress, torch.zeros_like(length), increment, direction, length, None, None)
         return stress.flatten(1)
 
     def answer(self, x: Tensor, memory: Tensor) -> Tensor:
@@ -101,7 +101,13 @@ class PlasticElements(Incremental):
 
 
 def slide(
-    stress: Tensor, grown: Tensor, direction: Tensor, length: Tensor, growth: Tensor | None, rate: Tensor | None
+    stress: Tensor,
+    grown: Tensor,
+    increment: Tensor,
+    direction: Tensor,
+    length: Tensor,
+    growth: Tensor | None,
+    rate: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Return stress and growth of elements after a straight strain increment, exactly.
 
@@ -111,8 +117,8 @@ def slide(
         Inside or on the ball of radius ``ρ = 1 + grown``.
     grown : [r, K]
         Growth of the radius so far.
-    direction, length : [r, K, d], [r, K]
-        Unit vector ``e`` and length ``L`` of the increment; both zero where there is none.
+    increment, direction, length : [r, K, d], [r, K, d], [r, K]
+        The increment ``L e``, its unit vector ``e`` and its length ``L``; all zero where there is none.
     growth, rate : [K], optional
         ``R − 1`` and ``b``: ``dρ = b (R − ρ) dz`` over the strain length ``z`` while the element slides.
 
@@ -130,8 +136,10 @@ def slide(
     root = (along * along + gap + 1e-30).sqrt()  # what is added keeps the derivative of grazing contact finite
     outward = along > 0.0
     reach = torch.where(outward, gap / torch.where(outward, root + along, torch.ones_like(root)), root - along)
-    # A point that does not move is elastic, also on the surface: Newton's first guess of a step is unloading.
-    elastic = torch.where(length > 0.0, torch.minimum(reach, length), length)
+    # Elastic share of the increment; all of it where nothing moves, also on the surface, as in a return mapping.
+    slides = reach < length
+    share = torch.where(slides, reach / torch.where(slides, length, torch.ones_like(length)), torch.ones_like(length))
+    elastic = share * length
     plastic = length - elastic
     cosine = (along + elastic) / radius
     if growth is not None and rate is not None:
@@ -143,6 +151,6 @@ def slide(
     q = torch.exp(-turn)
     rise, rest = 0.5 * (1.0 - q * q), 0.5 * (1.0 - q) * (1.0 - q)  # q sinh w and q (cosh w − 1)
     scale = ratio / (q + rest + cosine * rise)
-    contact = stress + elastic.unsqueeze(-1) * direction
+    contact = stress + share.unsqueeze(-1) * increment
     pull = scale * radius * (rise + cosine * rest)
     return (scale * q).unsqueeze(-1) * contact + pull.unsqueeze(-1) * direction, grown + more

@@ -144,7 +144,7 @@ class StandardMaterial(Incremental):
         """Return the free energy ``Ψ[r]`` at ``x[r, f]`` and a *new* ``state[r, h]``, unit of y times unit of x."""
         z = torch.cat([x[:, : self.strains] / self.strain_scale, state[:, self.strains :]], 1)
         pushed = z @ self.weight.T
-        soft = nn.functional.softplus(pushed + self.bias) - nn.functional.softplus(self.bias)
+        soft = _softplus(pushed + self.bias) - _softplus(self.bias)
         ridges = (soft - torch.sigmoid(self.bias) * pushed) @ nn.functional.softplus(self.curvature)
         return self.strain_scale * (0.5 * (z @ self.factor.T).square().sum(1) + ridges)
 
@@ -157,3 +157,8 @@ class StandardMaterial(Incremental):
         """
         drive = self.drive(x, state[:, : self.strains])
         return self.strain_scale * self.flow(drive, state[:, self.strains :])[1]
+
+
+def _softplus(z: Tensor) -> Tensor:
+    """Return ln(1 + eᶻ), whose derivative is the sigmoid to round-off: torch's is a straight line from 20 on."""
+    return nn.functional.softplus(z, threshold=40.0)
