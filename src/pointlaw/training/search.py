@@ -1,0 +1,239 @@
+"""Search for hyper-parameters with Optuna (extra ``search``): what to vary is said in plain data.
+
+Every trial is a whole :func:`fit` with the same split and the same seed; one that is worse after some epochs than the
+median of the trials before it is stopped there. The sampler is a tree of Parzen estimators (Bergstra et al. 2011; Akiba
+et al. 2019, doi:10.1145/3292500.3330701) with a fixed seed, so that a search gives the same table again.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pydantic
+import torch
+
+from pointlaw.data import Dataset
+from pointlaw.errors import EnvironmentProblem, InputError
+from pointlaw.networks import Network, build
+from pointlaw.training.checkpoint import Epoch
+from pointlaw.training.config import TrainConfig
+from pointlaw.training.fit import FitReport, fit
+
+log = logging.getLogger(__name__)
+
+
+class Range(pydantic.BaseModel):
+    """Numbers from ``low`` to ``high``, whole ones if both are; with ``log`` each decade counts the same."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError("low must be below high, and above zero on a logarithmic scale")
+        return self
+
+
+Space = dict[str, list[Any] | Range]
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial: what was chosen, best validation error, and how it ended (``"complete"`` or ``"pruned"``)."""
+
+    number: int
+    values: dict[str, Any]
+    error: float
+    epochs: int
+    seconds: float
+    outcome: Literal["complete", "pruned"]
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """What a search found.
+
+    Attributes
+    ----------
+    architecture : str
+        Best architecture.
+    network : dict
+        Its configuration, sizes left out.
+    train : TrainConfig
+        Best settings.
+    best : FitReport
+        The training that won; its network is ready for ``make_law``.
+    table : list of TrialRow
+        All trials in their order.
+    """
+
+    architecture: str
+    network: dict[str, Any]
+    train: TrainConfig
+    best: FitReport
+    table: list[TrialRow]
+
+
+def search(
+    space: dict[str, Any],
+    dataset: Dataset,
+    *,
+    architecture: str = "gru",
+    network: dict[str, Any] | None = None,
+    train: TrainConfig | None = None,
+    validation: Dataset | None = None,
+    trials: int = 20,
+    warm_up: int = 10,
+    seed: int = 0,
+    callback: Callable[[TrialRow], Any] | None = None,
+) -> SearchReport:
+    """Return the best of ``trials`` trainings.
+
+    Parameters
+    ----------
+    space : dict
+        What to vary: ``"architecture"``, ``"network.NAME"`` or ``"train.NAME"`` with a list of choices or a
+        :class:`Range` (or a dict of its entries).
+    dataset : Dataset
+        Training paths; the same part is kept for validation in every trial unless ``validation`` is given.
+    architecture, network, train
+        Whatever is not varied: entry of ``NETWORKS``, its configuration without sizes, settings of training.
+    trials : int
+        Number of trainings.
+    warm_up : int
+        Epochs before a trial may be stopped as hopeless.
+    seed : int
+        Of the sampler; first weights and split follow the seed of ``train``.
+    callback : callable, optional
+        Called after each trial; returning ``True`` ends the search.
+
+    >>> space = {"network.hidden": [16, 32], "train.learning_rate": Range(low=1e-3, high=3e-2, log=True)}
+    >>> found = search(space, dataset, trials=30)
+
+    Raises ``InputError`` when the space names something unknown or nothing, or every trial fails, and
+    ``EnvironmentProblem`` without Optuna.
+    """
+    optuna = _optuna()
+    ranges = _space(space)
+    base = _Base(architecture, network or {}, train or TrainConfig(), dataset, validation)
+    best: SearchReport | None = None
+    table: list[TrialRow] = []
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(3, trials // 3)))
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=warm_up)
+    study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
+    for number in range(trials):
+        trial = study.ask()
+        values = {name: _suggest(trial, name, choice) for name, choice in ranges.items()}
+        found = base.run(values, trial, table)
+        report, error = found.best, found.best.best.validation
+        pruned = report.stopped.startswith("the callback")
+        outcome: Literal["pruned", "complete"] = "pruned" if pruned else "complete"
+        state = optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE
+        study.tell(trial, None if pruned else _finite(error), state=state)
+        row = TrialRow(number, values, error, len(report.history), report.seconds, outcome)
+        table.append(row)
+        log.info("trial %d: %s, error %.4g, %s", row.number, row.values, row.error, row.outcome)
+        if math.isfinite(error) and (best is None or error < best.best.best.validation):
+            best = found
+        if callback is not None and callback(row) is True:
+            break
+    if best is None:
+        raise InputError(f"All {len(table)} trials of the search diverged; give smaller learning rates.")
+    return best
+
+
+@dataclass(frozen=True)
+class _Base:
+    """Whatever is not varied."""
+
+    architecture: str
+    network: dict[str, Any]
+    train: TrainConfig
+    dataset: Dataset
+    validation: Dataset | None
+
+    def run(self, values: dict[str, Any], trial: Any, table: list[TrialRow]) -> SearchReport:
+        """Return the training with these ``values``; first weights follow the seed of its settings."""
+        kind = values.get("architecture", self.architecture)
+        config = {**self.network, **{name[8:]: value for name, value in values.items() if name.startswith("network.")}}
+        chosen = {name[6:]: value for name, value in values.items() if name.startswith("train.")}
+        settings = _settings(self.train, chosen)
+
+        def watch(epoch: Epoch) -> bool:
+            trial.report(_finite(epoch.validation), epoch.number)
+            return bool(trial.should_prune())
+
+        network = fresh(kind, config, self.dataset, settings)
+        report = fit(network, self.dataset, settings, validation=self.validation, callback=watch)
+        return SearchReport(kind, config, settings, report, table)
+
+
+def fresh(architecture: str, config: dict[str, Any], dataset: Dataset, settings: TrainConfig) -> Network:
+    """Return a network for ``dataset``, its sizes filled in; its first weights follow the seed of ``settings``."""
+    m = dataset.kinematics.size
+    features = sum(1 if name == "dt" else m for name in settings.features)
+    torch.manual_seed(settings.seed)
+    return build(architecture, {**config, "features": features, "outputs": m})
+
+
+def _finite(error: float) -> float:
+    """Return ``error``, or a large number that Optuna can rank."""
+    return error if math.isfinite(error) else 1e9
+
+
+def _space(space: dict[str, Any]) -> Space:
+    """Return the space with its ranges checked."""
+    if not space:
+        raise InputError("The space of a search is empty; name what to vary, such as 'train.learning_rate'.")
+    checked: Space = {}
+    for name, choice in space.items():
+        part, _, rest = name.partition(".")
+        if not (name == "architecture" or (part == "network" and rest) or (part == "train" and rest in _TRAIN)):
+            raise InputError(
+                f"The search cannot vary '{name}'; it knows 'architecture', 'network.…' and 'train.…' with one of "
+                f"{', '.join(_TRAIN)}."
+            )
+        if isinstance(choice, dict):
+            try:
+                choice = Range(**choice)
+            except pydantic.ValidationError as error:
+                raise InputError(f"The range of '{name}' cannot be used: {error.errors()[0]['msg']}.") from error
+        if not isinstance(choice, Range) and not (isinstance(choice, list) and choice):
+            raise InputError(f"'{name}' needs a list of choices or a range with low and high; got {choice!r}.")
+        checked[name] = choice
+    return checked
+
+
+_TRAIN = tuple(name for name in TrainConfig.model_fields if name not in ("seed", "validation", "device"))
+
+
+def _settings(train: TrainConfig, values: dict[str, Any]) -> TrainConfig:
+    try:
+        return TrainConfig(**{**train.model_dump(), **values})
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"The search tries 'train.{first['loc'][0]}' = {first['input']!r}: {first['msg']}.") from error
+
+
+def _suggest(trial: Any, name: str, choice: list[Any] | Range) -> Any:
+    """Let Optuna choose; lists are chosen from by position, because their items may be lists themselves."""
+    if isinstance(choice, list):
+        return choice[trial.suggest_categorical(name, list(range(len(choice))))]
+    whole = isinstance(choice.low, int) and isinstance(choice.high, int)
+    suggest = trial.suggest_int if whole else trial.suggest_float
+    return suggest(name, choice.low, choice.high, log=choice.log)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise EnvironmentProblem("A search needs Optuna; try: pip install pointlaw[search]") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

@@ -1,0 +1,97 @@
+import sys
+
+import numpy as np
+import pytest
+
+from pointlaw.data import Dataset, sample
+from pointlaw.errors import EnvironmentProblem, InputError
+from pointlaw.materials import J2, PlaneStrain
+from pointlaw.networks import GRU, LSTM
+from pointlaw.paths import gaussian_process
+from pointlaw.tensors import PLANE_STRAIN
+from pointlaw.training import Range, TrainConfig, search
+
+QUICK = TrainConfig(epochs=3, batch=8)
+SPACE = {"network.hidden": [4, 8], "train.learning_rate": Range(low=1e-3, high=3e-2, log=True)}
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    path = gaussian_process(16, seed=0, steps=8, bound=0.01, kinematics=PLANE_STRAIN)
+    return sample(PlaneStrain(J2(E=210e3, nu=0.3, yield_stress=250.0, H=2000.0)), path, tangent=False)
+
+
+def test_the_best_trial_is_returned_with_its_settings_and_its_network(data) -> None:
+    pytest.importorskip("optuna")
+    found = search(SPACE, data, train=QUICK, trials=5)
+    finite = [row for row in found.table if row.outcome == "complete"]
+    best = min(finite, key=lambda row: row.error)
+    assert found.best.best.validation == best.error
+    assert found.train.learning_rate == best.values["train.learning_rate"]
+    assert found.network["hidden"] == best.values["network.hidden"] == found.best.network.config["hidden"]
+    assert all(1e-3 <= row.values["train.learning_rate"] <= 3e-2 for row in found.table)
+    assert len({row.values["train.learning_rate"] for row in found.table}) == 5
+
+
+def test_a_search_gives_the_same_table_again(data) -> None:
+    pytest.importorskip("optuna")
+    first, second = (search(SPACE, data, train=QUICK, trials=4).table for _ in range(2))
+    assert [(row.values, row.error) for row in first] == [(row.values, row.error) for row in second]
+    assert search(SPACE, data, train=QUICK, trials=1, seed=7).table[0].values != first[0].values
+
+
+def test_the_architecture_can_be_varied_and_the_rest_is_kept(data) -> None:
+    pytest.importorskip("optuna")
+    space = {"architecture": ["gru", "lstm"]}
+    rows = []
+    found = search(space, data, network={"hidden": 5}, train=QUICK, trials=6, callback=rows.append)
+    assert {row.values["architecture"] for row in rows} == {"gru", "lstm"}
+    assert isinstance(found.best.network, GRU if found.architecture == "gru" else LSTM)
+    assert found.best.network.config["hidden"] == 5
+
+
+def test_hopeless_trials_are_stopped_early(data) -> None:
+    """A learning rate of 1e-9 learns nothing: after three good trials such a one does not get all its epochs."""
+    pytest.importorskip("optuna")
+    space = {"train.learning_rate": [1e-2, 1e-9]}
+    train = QUICK.model_copy(update={"epochs": 12})
+    table = search(space, data, network={"hidden": 6}, train=train, trials=10, warm_up=2).table
+    pruned = [row for row in table if row.outcome == "pruned"]
+    assert pruned
+    assert all(row.values["train.learning_rate"] == 1e-9 and row.epochs < 12 for row in pruned)
+
+
+def test_the_callback_can_end_the_search(data) -> None:
+    pytest.importorskip("optuna")
+    assert len(search(SPACE, data, train=QUICK, trials=9, callback=lambda row: row.number == 1).table) == 2
+
+
+@pytest.mark.parametrize(
+    ("space", "sentence"),
+    [
+        ({}, "is empty"),
+        ({"learning_rate": [1.0]}, "cannot vary 'learning_rate'"),
+        ({"train.speed": [1.0]}, "cannot vary 'train.speed'"),
+        ({"train.learning_rate": {"low": 2.0, "high": 1.0}}, "range of 'train.learning_rate' cannot be used"),
+        ({"train.learning_rate": 0.1}, "needs a list of choices or a range"),
+        ({"train.learning_rate": [-1.0]}, "'train.learning_rate' = -1.0"),
+        ({"network.neurons": [3]}, "does not build a network 'gru'"),
+    ],
+)
+def test_a_wrong_space_gets_a_sentence(data, space, sentence) -> None:
+    pytest.importorskip("optuna")
+    with pytest.raises(InputError, match=sentence):
+        search(space, data, train=QUICK, trials=1)
+
+
+def test_trials_that_all_diverge_get_a_sentence(data) -> None:
+    pytest.importorskip("optuna")
+    wild = Dataset(data.time, data.strain, data.stress, data.card)
+    with np.errstate(all="ignore"), pytest.raises(InputError, match="diverged"):
+        search({"train.learning_rate": [1e38]}, wild, train=QUICK.model_copy(update={"clip": 1e30}), trials=1)
+
+
+def test_a_missing_optuna_gets_a_sentence(data, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(EnvironmentProblem, match=r"pointlaw\[search\]"):
+        search(SPACE, data)
