@@ -87,7 +87,7 @@ class Density:
         kept_back: Dataset,
         *,
         beyond: float = 0.01,
-        centres: int = 256,
+        centres: int | None = None,
         axes: int = 10,
         steps: bool = True,
         seed: int = 0,
@@ -101,9 +101,13 @@ class Density:
         training, kept_back : Dataset
             Paths that are covered, and paths that say where the edge is.
         beyond : float
-            Share of the kept-back points that may have a grade above 1. Training points never have.
-        centres, axes : int
-            Size of the measure: at most so many balls and principal axes (fewer if they hold 99.9 % of the variance).
+            Share of the kept-back points that may have a grade above 1, in the worst quarter of the paths (points of
+            one path resemble each other, so one quantile over all would promise too much). Training points never have.
+        centres : int, optional
+            Balls at most; half as many as there are training paths, from 32 to 256, if omitted. Many small balls
+            around few paths leave gaps, which the calibration then pays for with a wider edge.
+        axes : int
+            Principal axes at most; fewer if they hold 99.9 % of the variance.
         steps : bool
             Whether a step longer than any of the training counts as outside; ``False`` for step-consistent laws.
         seed : int
@@ -114,6 +118,7 @@ class Density:
         for data in (training, kept_back):
             if data.kinematics != law.kinematics:
                 raise InputError(f"The law takes {law.kinematics}; these paths are {data.kinematics}.")
+        centres = min(256, max(32, training.paths // 2)) if centres is None else centres
         if not 0.0 <= beyond < 1.0 or centres < 1 or axes < 1:
             raise InputError(f"A density needs 0 ≤ beyond < 1, centres and axes ≥ 1; got {beyond}, {centres}, {axes}.")
         rng = np.random.default_rng(seed)
@@ -129,7 +134,8 @@ class Density:
         # A ball of few members says little about its neighbourhood: it is at least as large as most balls are.
         radii = np.maximum(radii, np.quantile(radii, 0.1)) + 1e-12 * float(np.abs(placed).max())
         raw = cls(shift, principal, rest, middle, radii, np.array([np.inf]))
-        edge = float(np.quantile(raw._nearest(_points(law, kept_back)), 1.0 - beyond))
+        quarters = [kept_back.subset(slice(k, None, 4)) for k in range(min(4, kept_back.paths))]
+        edge = max(float(np.quantile(raw._nearest(_points(law, part)), 1.0 - beyond)) for part in quarters)
         return cls(shift, principal, rest, middle, radii * max(edge, 1.0) * (1 + 1e-9), rough.step)
 
     def _nearest(self, points: Array) -> Array:

@@ -278,14 +278,14 @@ class OutsidePaths:
         return StrainPath(np.linspace(0.0, duration, steps + 1), strain, law.kinematics)
 
 
-def outside_paths(guarded: Guarded, state: Array) -> OutsidePaths:
-    """Return the histories of the points whose grade was above the limit in a committed step.
+def outside_paths(guarded: Guarded, state: Array, *, share: float = 1.0) -> OutsidePaths:
+    """Return the histories of the points whose grade was above ``share`` of the limit in a committed step.
 
     ``state[p, s]`` is the committed state of a region (``region.history.committed``), so nothing that was tried and
     rejected is in it.
     """
     grade = state[:, guarded.state_layout["largest_grade"]][:, 0]
-    rows = np.flatnonzero(grade > guarded.limit)
+    rows = np.flatnonzero(grade > share * guarded.limit)
     history = np.ascontiguousarray(state[rows][:, guarded.state_layout["strain_history"]])
     count, time, strain = guarded.history.read(history)
     return OutsidePaths(count, time, strain, grade[rows], guarded.history.loss(history))
