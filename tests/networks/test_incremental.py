@@ -52,18 +52,18 @@ def test_the_memory_matters(kind: type[Network], config: dict) -> None:
     ("config", "order"), [({"steps": 1}, 1), ({"steps": 3}, 1)], ids=["whole increment", "three sub-steps"]
 )
 def test_the_minimal_state_cell_converges_with_refinement_at_first_order(config: dict, order: int) -> None:
-    network, x = cell(MinimalState, config), walk()
-    coarse, fine = spread(network, refine(x, 4), 8), spread(network, refine(x, 16), 8)
+    network, x = cell(MinimalState, config), walk(rows=3, steps=10)
+    coarse, fine = spread(network, refine(x, 4), 4), spread(network, refine(x, 16), 4)
     assert coarse / fine == pytest.approx(4.0**order, rel=0.25)
 
 
 def test_the_neural_ode_converges_with_refinement_at_fourth_order() -> None:
-    network, x = cell(NeuralODE, {}), walk(size=0.1)
+    network, x = cell(NeuralODE, {}), walk(rows=3, steps=10, size=0.1)
     assert spread(network, x, 2) / spread(network, refine(x, 4), 2) > 0.7 * 4**4
 
 
 def test_the_standard_material_converges_with_refinement_at_second_order() -> None:
-    network, x = cell(StandardMaterial, {}), walk(size=0.05)
+    network, x = cell(StandardMaterial, {}), walk(rows=3, steps=10, size=0.05)
     assert spread(network, refine(x, 4), 2) / spread(network, refine(x, 16), 2) == pytest.approx(16.0, rel=0.3)
 
 

@@ -35,7 +35,7 @@ def test_no_step_dissipates_less_than_nothing(seed: int) -> None:
 
 
 def test_work_is_energy_and_dissipation_to_second_order() -> None:
-    network, x = cell(StandardMaterial, {"strain_scale": 0.05}), 0.05 * walk(size=0.05)
+    network, x = cell(StandardMaterial, {"strain_scale": 0.05}), 0.05 * walk(rows=3, steps=15, size=0.05)
     gaps = []
     for factor in (4, 8):
         work, energy, dissipated = history(network, refine(x, factor))
@@ -46,7 +46,7 @@ def test_work_is_energy_and_dissipation_to_second_order() -> None:
 
 def test_a_closed_cycle_gives_no_work_away() -> None:
     network = cell(StandardMaterial, {}, seed=4)
-    x = refine(torch.cat([walk(size=0.05), torch.zeros(6, 1, 3).double()], 1), 8)
+    x = refine(torch.cat([walk(steps=15, size=0.05), torch.zeros(6, 1, 3).double()], 1), 8)
     work, energy, _ = history(network, x)
     assert (work[:, -1] > 0.0).all()
     assert (energy >= 0.0).all()
