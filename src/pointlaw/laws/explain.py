@@ -269,7 +269,8 @@ class _Scan:
         self.scale = torch.tensor(law.card.scaling.stress, dtype=torch.float64)
         self.network = law.network
         if isinstance(law.network, Network):
-            self.network = type(law.network)(**law.network.config)
+            with torch.random.fork_rng(devices=[]):  # weights that are replaced at once shall cost no random numbers
+                self.network = type(law.network)(**law.network.config)
             self.network.load_state_dict(law.network.state_dict())
             self.network = self.network.double().eval().requires_grad_(False)
         self.state_size = sum(size for name, size in law.state_layout.sizes.items() if name != "strain")

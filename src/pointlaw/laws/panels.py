@@ -82,7 +82,7 @@ def curves(axes: Axes, audit: Audit, path: int, title: str, unit: str) -> None:
     axes.set(xlabel=f"{measure} {label}{'' if data.kinematics.finite else ' / %'}", ylabel=f"{stress} {label} / {unit}")
     axes.locator_params(axis="x", nbins=5)
     axes.set_title(f"{title}: {100 * audit.errors[path]:.2g} %" if audit.taught else title)
-    axes.legend(loc="best")
+    legend(axes)
 
 
 def errors(axes: Axes, audit: Audit) -> None:
@@ -101,7 +101,7 @@ def errors(axes: Axes, audit: Audit) -> None:
         if value is not None and np.isfinite(value):
             axes.axvline(100 * value, color=TEACHER, ls=style, lw=1.2, label=f"{name} {100 * value:.2g} %")
     axes.set(xlabel=r"$\|\sigma-\hat\sigma\|\;/\;\|\hat\sigma\|$ / %", ylabel="paths")
-    return axes.legend()
+    return legend(axes)
 
 
 def refinement(axes: Axes, audit: Audit) -> None:
@@ -124,7 +124,7 @@ def refinement(axes: Axes, audit: Audit) -> None:
     axes.minorticks_off()
     if audit.by_stress.undriven:
         axes.plot([], [], " ", label=f"{audit.by_stress.undriven} of {audit.by_stress.paths} paths not led by stress")
-    axes.legend(loc="best")
+    legend(axes)
 
 
 def drift(axes: Axes, audit: Audit) -> None:
@@ -138,7 +138,7 @@ def drift(axes: Axes, audit: Audit) -> None:
     axes.fill_between(steps, low, high, color=LAW, alpha=0.15, lw=0, label="10 to 90 % of the paths")
     axes.plot(steps, values[:, 1:].mean(axis=0), color=LAW, label="mean")
     axes.set(yscale="log", xlabel="held steps", ylabel="change of stress / % of largest")
-    return axes.legend(loc="best")
+    return legend(axes)
 
 
 def eigenvalues(axes: Axes, audit: Audit) -> None:
@@ -147,7 +147,7 @@ def eigenvalues(axes: Axes, audit: Audit) -> None:
     values = audit.softness
     if len(values) == 0:
         return nothing(axes, "the law gives no tangent")
-    _split_histogram(axes, values, max(values.max(), 1e-3))
+    split_histogram(axes, values, max(values.max(), 1e-3))
     axes.axvline(0.0, color=TEACHER, lw=0.8)
     share = 100 * np.mean(values < NEGATIVE)
     axes.text(0.03, 0.93, f"{share:.2g} % of the points negative", transform=axes.transAxes, fontsize=7.5)
@@ -162,7 +162,7 @@ def cycles(axes: Axes, audit: Audit) -> None:
     values = 100 * audit.cycles[np.isfinite(audit.cycles)]
     if len(values) == 0:
         return nothing(axes, "no cycle has a finite answer")
-    _split_histogram(axes, np.where(np.abs(values) < 1e-7, 0.0, values), max(values.max(), 1.0))
+    split_histogram(axes, np.where(np.abs(values) < 1e-7, 0.0, values), max(values.max(), 1.0))
     axes.axvline(0.0, color=TEACHER, lw=0.8)
     least = f"least {values.min():.2g} %".replace("-", "−") if abs(values.min()) > 1e-7 else "none gives work away"
     axes.text(0.97, 0.93, least, transform=axes.transAxes, ha="right", fontsize=7.5)
@@ -212,7 +212,7 @@ def memory(axes: Axes, found: Explanation) -> None:
         axes.plot(ago, found.teacher_memory.mean(axis=0), color=TEACHER, ls="--", lw=1.6, label="teacher")
     axes.axhline(1.0, color=FAINT, lw=0.8, zorder=0)
     axes.set(xlabel="steps ago", ylabel="‖∂σ/∂Δε‖, shear part, last = 1", ylim=(0, None))
-    axes.legend(loc="best")
+    legend(axes)
 
 
 def shapley(axes: Axes, found: Explanation, labels: tuple[str, ...]) -> None:
@@ -270,7 +270,7 @@ def band(axes: Axes, x: Array, values: Array, colour: str, name: str) -> None:
     axes.plot(x, finite.mean(axis=0), color=colour, label=name)
 
 
-def _split_histogram(axes: Axes, values: Array, top: float) -> None:
+def split_histogram(axes: Axes, values: Array, top: float) -> None:
     """Draw a histogram whose bins begin at zero, the negative ones in red."""
     width = (top - min(values.min(), 0.0)) / 40
     bins = width * np.arange(np.floor(min(values.min(), 0.0) / width), np.ceil(top / width) + 1)
@@ -278,6 +278,12 @@ def _split_histogram(axes: Axes, values: Array, top: float) -> None:
     for edge, bar in zip(edges, bars, strict=False):
         if edge < -0.5 * width:
             bar.set_color(LIGHTS[Verdict.BAD][0])
+
+
+def legend(axes: Axes) -> None:
+    """Add a legend if there is anything to name."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
 
 
 def nothing(axes: Axes, why: str) -> None:
