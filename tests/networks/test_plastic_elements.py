@@ -10,13 +10,14 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from pointlaw.networks import PlasticElements
-from pointlaw.networks.plastic_elements import slide
+from pointlaw.networks.sliding import slide
 
 
 def push(stress: Tensor, grown: Tensor, increment: Tensor, growth: float, rate: float) -> tuple[Tensor, Tensor]:
     length = increment.norm(dim=-1)
     one = torch.ones(stress.shape[1], dtype=stress.dtype)
-    return slide(stress, grown, increment, increment / length.unsqueeze(-1), length, growth * one, rate * one)
+    direction = increment / length.unsqueeze(-1)
+    return slide(stress, grown, increment, direction, length, growth * one, rate * one)[:2]
 
 
 def random_elements(rows: int = 400, d: int = 3) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,7 +71,7 @@ def test_a_perfectly_plastic_element_turns_as_krieg_and_krieg_found() -> None:
     stress = torch.tensor([[[math.cos(angle), math.sin(angle)]]], dtype=torch.float64)
     e = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
     length = torch.tensor([[strain]], dtype=torch.float64)
-    new, _ = slide(stress, torch.zeros_like(length), strain * e, e, length, None, None)
+    new, _, _ = slide(stress, torch.zeros_like(length), strain * e, e, length, None, None)
     found = math.atan2(new[0, 0, 1].item(), new[0, 0, 0].item())
     assert found == pytest.approx(2.0 * math.atan(math.tan(angle / 2.0) * math.exp(-strain)), abs=1e-15)
 

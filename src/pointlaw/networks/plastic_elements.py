@@ -10,13 +10,15 @@ projections under a linear head are the idea of physically recurrent networks (M
 10.1016/j.cma.2023.115934).
 """
 
+import copy
 import math
 
 import torch
 from torch import Tensor, nn
 
-from pointlaw.networks.base import Head
+from pointlaw.networks.base import Head, Kernel
 from pointlaw.networks.incremental import Incremental, polar
+from pointlaw.networks.sliding import slide
 
 
 class PlasticElements(Incremental):
@@ -85,72 +87,75 @@ class PlasticElements(Incremental):
 
     def advance(self, drive: Tensor, memory: Tensor) -> Tensor:
         """Return the new stress and growth of the elements; see :meth:`Incremental.advance`."""
+        return self.flow(drive, memory, False)[0]
+
+    def flow(self, drive: Tensor, memory: Tensor, slopes: bool) -> tuple[Tensor, Tensor]:
+        """Return the new memory and, if ``slopes`` are wanted, dσ/de of the elements ``[r, K, d, d]``."""
         n, shape = self.elements * self.size, [self.elements, self.size]
-        increment, direction = drive[:, :n].unflatten(1, shape), drive[:, n : 2 * n].unflatten(1, shape)
-        length, stress = drive[:, 2 * n :], memory[:, :n].unflatten(1, shape)
+        seen, direction, length = drive[:, :n], drive[:, n : 2 * n], drive[:, 2 * n :]
+        stress, seen, direction = (
+            memory[:, :n].unflatten(1, shape),
+            seen.unflatten(1, shape),
+            direction.unflatten(1, shape),
+        )
         if self.hardening:
             growth, rate = self.log_growth.exp(), self.log_rate.exp()
-            stress, grown = slide(stress, memory[:, n:], increment, direction, length, growth, rate)
-            return torch.cat([stress.flatten(1), grown], 1)
-        stress, _ = slide(stress, torch.zeros_like(length), increment, direction, length, None, None)
-        return stress.flatten(1)
+            stress, grown, J = slide(stress, memory[:, n:], seen, direction, length, growth, rate, slopes)
+            return torch.cat([stress.flatten(1), grown], 1), J
+        stress, _, J = slide(stress, torch.zeros_like(length), seen, direction, length, None, None, slopes)
+        return stress.flatten(1), J
 
     def answer(self, x: Tensor, memory: Tensor) -> Tensor:
         """Return ``y[r, g]``, linear in strain and element stresses; see :meth:`Incremental.answer`."""
         return self.head(memory[:, : self.elements * self.size], x)
 
+    def step_tangent(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``y``, the new state and ``dy/dx`` in closed form; see :meth:`Network.step_tangent`."""
+        m = self.strains
+        memory, J = self.flow(self.drive(x, state[:, :m]), state[:, m:], True)
+        head = self.head.weight.unflatten(1, [self.elements, self.size])
+        slope = J.flatten(1) @ torch.einsum("aki,kjc->kijac", head, self.weight).flatten(0, 2).flatten(1)
+        tangent = self.head.prior + slope.unflatten(1, [self.outputs, m])
+        return self.answer(x, memory), torch.cat([x, memory], 1), tangent
 
-def slide(
-    stress: Tensor,
-    grown: Tensor,
-    increment: Tensor,
-    direction: Tensor,
-    length: Tensor,
-    growth: Tensor | None,
-    rate: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Return stress and growth of elements after a straight strain increment, exactly.
+    def kernel(self, A: Tensor, S: Tensor, block: int) -> Kernel:
+        """Return the inference kernel; see :meth:`Network.kernel`."""
+        return PlasticKernel(self, A, S)
 
-    Parameters
-    ----------
-    stress : [r, K, d]
-        Inside or on the ball of radius ``ρ = 1 + grown``.
-    grown : [r, K]
-        Growth of the radius so far.
-    increment, direction, length : [r, K, d], [r, K, d], [r, K]
-        The increment ``L e``, its unit vector ``e`` and its length ``L``; all zero where there is none.
-    growth, rate : [K], optional
-        ``R − 1`` and ``b``: ``dρ = b (R − ρ) dz`` over the strain length ``z`` while the element slides.
 
-    Notes
-    -----
-    The stress goes straight to the surface, ``L = τ`` with ``|σ + τ e| = ρ``. On the surface the unit normal turns
-    towards ``e``: with ``cos θ = tanh u`` it is ``du = dz/ρ``, so over the sliding length ``u`` rises by
-    ``w = ∫ dz/ρ = z/R + ln(ρ₁/ρ)/(b R)``, and the addition theorems of the hyperbolic functions give the end point
-    ``σ₁ = ρ₁ [n + (sinh w + c (cosh w − 1)) e] / (cosh w + c sinh w)`` with ``c = n·e``. All is written with
-    ``q = exp(−w) ≤ 1``; nothing overflows, and for ``L = 0`` every factor is exactly one or zero.
+class PlasticKernel(Kernel):
+    """Plastic elements for inference: scales folded into head and slopes, the tangent by one product.
+
+    Temporaries have the size of one block.
     """
-    radius = 1.0 + grown
-    along = (stress * direction).sum(-1)
-    gap = (radius * radius - (stress * stress).sum(-1)).clamp_min(0.0)
-    root = (along * along + gap + 1e-30).sqrt()  # what is added keeps the derivative of grazing contact finite
-    outward = along > 0.0
-    reach = torch.where(outward, gap / torch.where(outward, root + along, torch.ones_like(root)), root - along)
-    # Elastic share of the increment; all of it where nothing moves, also on the surface, as in a return mapping.
-    slides = reach < length
-    share = torch.where(slides, reach / torch.where(slides, length, torch.ones_like(length)), torch.ones_like(length))
-    elastic = share * length
-    plastic = length - elastic
-    cosine = (along + elastic) / radius
-    if growth is not None and rate is not None:
-        more = -(growth - grown) * torch.expm1(-rate * plastic)
-        ratio = 1.0 + more / radius
-        turn = (plastic + ratio.log() / rate) / (1.0 + growth)
-    else:
-        more, ratio, turn = torch.zeros_like(plastic), torch.ones_like(plastic), plastic
-    q = torch.exp(-turn)
-    rise, rest = 0.5 * (1.0 - q * q), 0.5 * (1.0 - q) * (1.0 - q)  # q sinh w and q (cosh w − 1)
-    scale = ratio / (q + rest + cosine * rise)
-    contact = stress + share.unsqueeze(-1) * increment
-    pull = scale * radius * (rise + cosine * rest)
-    return (scale * q).unsqueeze(-1) * contact + pull.unsqueeze(-1) * direction, grown + more
+
+    head: Tensor
+    prior: Tensor
+    constant: Tensor
+    reach: Tensor
+
+    def __init__(self, network: PlasticElements, A: Tensor, S: Tensor):
+        super().__init__()
+        self.network = copy.deepcopy(network).double().eval().requires_grad_(False)
+        head, prior = S @ self.network.head.weight, S @ self.network.head.prior
+        self.strains = network.strains
+        self.memory = network.elements * network.size
+        self.register_buffer("head", head.T.contiguous())
+        self.register_buffer("prior", prior.T.contiguous())
+        self.register_buffer("constant", (prior @ A).reshape(1, -1))
+        wide = head.unflatten(1, [network.elements, network.size])
+        reach = torch.einsum("aki,kjc->kijac", wide, self.network.weight @ A)
+        self.register_buffer("reach", reach.flatten(0, 2).flatten(1).contiguous())
+
+    def forward(self, x: Tensor, state: Tensor, stress: Tensor, new_state: Tensor, tangent: Tensor | None) -> None:
+        """Write stress, new state and tangent of one block; see :meth:`Kernel.forward`."""
+        m = self.strains
+        strain = x.narrow(1, 0, m)
+        drive = self.network.drive(strain, state.narrow(1, 0, m))
+        memory, J = self.network.flow(drive, state.narrow(1, m, state.shape[1] - m), tangent is not None)
+        new_state.narrow(1, 0, m).copy_(strain)
+        new_state.narrow(1, m, memory.shape[1]).copy_(memory)
+        torch.mm(strain, self.prior, out=stress)
+        stress.addmm_(memory.narrow(1, 0, self.memory), self.head)
+        if tangent is not None:
+            torch.addmm(self.constant, J.flatten(1), self.reach, out=tangent)
