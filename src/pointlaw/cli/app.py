@@ -16,6 +16,7 @@ from pointlaw.cli.doctor import doctor
 from pointlaw.cli.drive import drive_command
 from pointlaw.cli.sample import sample_command
 from pointlaw.cli.show import show
+from pointlaw.cli.train import train_command
 from pointlaw.errors import PointlawError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command("drive")(drive_command)
 app.command()(check)
 app.command()(show)
 app.command("sample")(sample_command)
+app.command("train")(train_command)
 
 
 def main() -> None:

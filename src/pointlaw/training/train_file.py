@@ -1,0 +1,210 @@
+"""The file ``pointlaw train`` reads, and what it does: from a dataset to a law file, through a search if there is one.
+
+The schema is strict: an entry that is not known is an error with a sentence. The paths that are kept back for the
+card's figures are dealt first, by the seed of the training, so that no training and no trial ever sees them.
+"""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from pointlaw.data import Dataset, Feature, Scaling, load_dataset
+from pointlaw.errors import InputError
+from pointlaw.laws import LearnedMaterial, make_law, save_law
+from pointlaw.networks import NETWORKS, Network
+from pointlaw.training.checkpoint import Epoch
+from pointlaw.training.config import TrainConfig
+from pointlaw.training.fit import fit
+from pointlaw.training.gaussian_process import fit_gaussian_process
+from pointlaw.training.search import TrialRow, fresh, search
+from pointlaw.training.transfer import start_from
+
+_STRICT = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class SearchPart(pydantic.BaseModel):
+    """The table ``[search]``: see :func:`~pointlaw.training.search`."""
+
+    model_config = _STRICT
+
+    space: dict[str, Any]
+    trials: int = pydantic.Field(default=20, ge=1)
+    warm_up: int = pydantic.Field(default=10, ge=0)
+    seed: int = 0
+
+
+class TrainFile(pydantic.BaseModel):
+    """The whole file.
+
+    Attributes
+    ----------
+    dataset : str
+        Dataset to learn from, relative to the configuration, as ``start_from`` and ``output`` are.
+    output : str
+        Law file to write.
+    name : str
+        What people will call the law; the name of the output unless given.
+    architecture : str
+        Entry of ``NETWORKS``; ``"gaussian_process"`` for laws without memory.
+    network : dict
+        Its configuration, sizes left out.
+    start_from : str, optional
+        Law file whose network, scales and features the training begins with, in place of an architecture.
+    kept_back : float
+        Fraction of the paths that training never sees; they give the figures of the card.
+    paths : int, optional
+        Learn from so many of the remaining paths only.
+    precision : str
+        Arithmetic of the law.
+    train : TrainConfig
+        Settings of the training.
+    search : SearchPart, optional
+        A search for some of them.
+    """
+
+    model_config = _STRICT
+
+    dataset: str
+    output: str
+    name: str = ""
+    architecture: str = ""
+    network: dict[str, Any] = {}
+    start_from: str | None = None
+    kept_back: float = pydantic.Field(default=0.2, gt=0, lt=1)
+    paths: int | None = pydantic.Field(default=None, ge=2)
+    precision: Literal["float64", "float32"] = "float64"
+    train: TrainConfig = TrainConfig()
+    search: SearchPart | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_start(self) -> "TrainFile":
+        if bool(self.architecture) == bool(self.start_from):
+            raise ValueError("give either an architecture or a law file to start_from")
+        if self.architecture and self.architecture not in NETWORKS:
+            raise ValueError(f"architecture = '{self.architecture}' is unknown; known are {', '.join(NETWORKS)}")
+        if self.start_from and (self.network or self.search):
+            raise ValueError("start_from takes the network as it is: leave out 'network' and 'search'")
+        if self.architecture == "gaussian_process" and (set(self.network) - {"points"} or self.search):
+            raise ValueError("a gaussian_process has 'points' in [network], and nothing to search for")
+        return self
+
+
+def read_train_file(path: str | Path) -> TrainFile:
+    """Return the contents of a configuration.
+
+    Raises ``InputError`` with a sentence that names the file and the first entry that is wrong.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The configuration {path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not a TOML file: {error}.") from error
+    try:
+        return TrainFile(**values)
+    except pydantic.ValidationError as error:
+        # A misspelt entry is both unknown and missing; the first of the two tells more.
+        fault = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        place, message = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            raise InputError(f"{path}: '{place}' is not a known entry; check the spelling.") from error
+        if fault["type"] == "missing":
+            raise InputError(f"{path}: '{place}' is missing.") from error
+        shown = f"{place} = {fault['input']!r}: " if place else ""
+        raise InputError(f"{path}: {shown}{message}.") from error
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run of ``pointlaw train`` made: the law, its file, why the training ended, and the trials of a search."""
+
+    law: LearnedMaterial
+    path: Path
+    stopped: str
+    table: list[TrialRow]
+
+
+def train_law(
+    file: TrainFile,
+    folder: str | Path,
+    *,
+    on_epoch: Callable[[Epoch], Any] | None = None,
+    on_trial: Callable[[TrialRow], Any] | None = None,
+) -> Trained:
+    """Train as ``file`` says, write the law, and return it; paths in the file are relative to ``folder``.
+
+    A run that was killed goes on from the checkpoint beside the output, which is deleted when the law is written (a
+    search begins again). Raises ``InputError`` or ``LawFileError`` when a file or a setting cannot be used.
+    """
+    folder = Path(folder)
+    dataset = load_dataset(folder / file.dataset)
+    kept_back, rest = dataset.split(file.kept_back, 1.0 - file.kept_back, seed=file.train.seed)
+    if file.paths is not None:
+        if file.paths > rest.paths:
+            raise InputError(f"paths = {file.paths}, but only {rest.paths} of {dataset.paths} are left to learn from.")
+        rest = rest.subset(slice(file.paths))
+    output = folder / file.output
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    learned = _learn(file, folder, rest, checkpoint, on_epoch, on_trial)
+    law = make_law(
+        learned.network,
+        learned.scaling,
+        name=file.name or output.stem,
+        training=learned.training,
+        kept_back=kept_back,
+        features=learned.features,
+        precision=file.precision,
+        seed=file.train.seed,
+        settings=learned.settings,
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    save_law(output, law)
+    checkpoint.unlink(missing_ok=True)
+    return Trained(law, output, learned.stopped, learned.table)
+
+
+@dataclass(frozen=True)
+class _Learned:
+    network: Network
+    scaling: Scaling
+    training: Dataset
+    features: tuple[Feature, ...]
+    settings: dict[str, Any]
+    stopped: str
+    table: list[TrialRow]
+
+
+def _learn(
+    file: TrainFile,
+    folder: Path,
+    data: Dataset,
+    checkpoint: Path,
+    on_epoch: Callable[[Epoch], Any] | None,
+    on_trial: Callable[[TrialRow], Any] | None,
+) -> _Learned:
+    train = file.train
+    if file.architecture == "gaussian_process":
+        process = fit_gaussian_process(data, **file.network)
+        settings = {"evidence": process.evidence, "noise": process.noise}
+        return _Learned(process.network, process.scaling, data, ("strain",), settings, "the evidence is greatest", [])
+    if file.search is not None:
+        part = file.search
+        found = search(
+            part.space, data, architecture=file.architecture, network=file.network, train=train,
+            trials=part.trials, warm_up=part.warm_up, seed=part.seed, callback=on_trial,
+        )  # fmt: skip
+        report, train, table = found.best, found.train, found.table
+    elif file.start_from is not None:
+        start = start_from(folder / file.start_from)
+        train, table = train.model_copy(update={"features": start.features}), []
+        report = fit(start.network, data, train, scaling=start.scaling, checkpoint=checkpoint, callback=on_epoch)
+    else:
+        network, table = fresh(file.architecture, file.network, data, train), []
+        report = fit(network, data, train, checkpoint=checkpoint, callback=on_epoch)
+    settings = {**train.record(), **({"start_from": file.start_from} if file.start_from else {})}
+    return _Learned(report.network, report.scaling, report.training, train.features, settings, report.stopped, table)

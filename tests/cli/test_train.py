@@ -1,0 +1,169 @@
+"""``pointlaw train`` as a user types it, and the file that it reads."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from pointlaw.cli import main
+from pointlaw.data import Dataset, load_dataset, sample, save_dataset
+from pointlaw.errors import InputError
+from pointlaw.laws import load_law
+from pointlaw.materials import J2, LinearElastic, PlaneStrain
+from pointlaw.networks import GRU, GaussianProcess
+from pointlaw.paths import gaussian_process
+from pointlaw.tensors import PLANE_STRAIN
+from pointlaw.training.train_file import read_train_file, train_law
+
+BASE = """
+dataset = "steel.h5"
+output = "laws/steel.safetensors"
+kept_back = 0.25
+"""
+GRU_8 = BASE + 'architecture = "gru"\n[network]\nhidden = 8\n'
+QUICK = "[train]\nepochs = 4\nbatch = 8\nlearning_rate = 0.01\ncheckpoint_every = 1\n"
+
+
+@pytest.fixture(scope="module")
+def steel() -> Dataset:
+    path = gaussian_process(20, seed=0, steps=8, bound=0.01, kinematics=PLANE_STRAIN)
+    return sample(PlaneStrain(J2(E=210e3, nu=0.3, yield_stress=250.0, H=2000.0)), path, teacher="steel")
+
+
+@pytest.fixture
+def folder(tmp_path, steel):
+    save_dataset(tmp_path / "steel.h5", steel)
+    return tmp_path
+
+
+@pytest.fixture
+def train(folder, monkeypatch, capsys):
+    """Return a function that writes a configuration and runs the command on it: (exit status, stdout, stderr)."""
+
+    def run(text, *words):
+        (folder / "train.toml").write_text(text, encoding="utf-8")
+        monkeypatch.setattr(sys, "argv", ["pointlaw", "train", str(folder / "train.toml"), *words])
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+        monkeypatch.setitem(sys.modules, "pointlaw.fem.mpi", None)
+        with pytest.raises(SystemExit) as end:
+            main()
+        return (end.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def weights(path) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in load_law(path).network.state_dict().values()])
+
+
+def test_a_dataset_becomes_a_law_file_and_its_card_is_printed(train, folder, steel) -> None:
+    status, out, err = train(GRU_8 + QUICK)
+    assert status == 0, err
+    law = load_law(folder / "laws" / "steel.safetensors")
+    assert isinstance(law.network, GRU)
+    assert law.card.name == "steel"
+    assert law.card.figures.paths == 5
+    assert law.card.envelope.paths == 13  # of 20 paths 5 are kept back, and 2 of 15 decide about the best epoch
+    assert law.card.provenance.training["learning_rate"] == 0.01
+    assert "error mean" in out
+    assert f"{law.card.figures.error_mean:.4g}" in out
+    assert "all 4 epochs were done" in out
+    assert "validation" in err  # the bar
+    assert not list((folder / "laws").glob("*.checkpoint"))
+
+
+def test_quiet_shows_no_bar(train) -> None:
+    assert train(GRU_8 + QUICK, "--quiet")[2] == ""
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(train, folder) -> None:
+    assert train(GRU_8 + QUICK, "--quiet")[0] == 0
+    path = folder / "laws" / "steel.safetensors"
+    whole = weights(path)
+    path.unlink()
+
+    def kill(epoch) -> None:
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_law(read_train_file(folder / "train.toml"), folder, on_epoch=kill)
+    assert (folder / "laws" / "steel.safetensors.checkpoint").exists()
+    seen = []
+    train_law(read_train_file(folder / "train.toml"), folder, on_epoch=lambda epoch: seen.append(epoch.number))
+    assert seen == [3]  # the checkpoint of epoch 2 was written before the kill
+    assert torch.equal(weights(path), whole)
+
+
+def test_a_search_prints_its_trials_and_writes_the_best(train, folder) -> None:
+    pytest.importorskip("optuna")
+    text = GRU_8 + QUICK + '[search]\ntrials = 3\n[search.space]\n"network.hidden" = [3, 5]\n'
+    text += '"train.learning_rate" = { low = 1e-3, high = 3e-2, log = true }\n'
+    status, out, err = train(text, "--quiet")
+    assert status == 0, err
+    assert out.count("network.hidden") == 3
+    assert load_law(folder / "laws" / "steel.safetensors").card.config["hidden"] in (3, 5)
+
+
+def test_a_training_begins_with_another_law_and_freezes_what_is_named(train, folder) -> None:
+    assert train(GRU_8 + QUICK, "--quiet")[0] == 0
+    first = load_law(folder / "laws" / "steel.safetensors")
+    text = 'dataset = "steel.h5"\noutput = "again.safetensors"\nstart_from = "laws/steel.safetensors"\npaths = 8\n'
+    status, _, err = train(text + QUICK + 'freeze = ["cells.*"]\nprecision = "float64"\n', "--quiet")
+    assert status == 0, err
+    second = load_law(folder / "again.safetensors")
+    before, after = first.network.state_dict(), second.network.state_dict()
+    moved = {name for name in before if not torch.equal(before[name].double(), after[name].double())}
+    assert moved == {"head.weight", "head.prior"}
+    assert second.card.scaling == first.card.scaling
+    assert second.card.provenance.training["start_from"] == "laws/steel.safetensors"
+
+
+def test_a_gaussian_process_is_conditioned(train, folder, steel) -> None:
+    path = gaussian_process(20, seed=0, steps=8, bound=0.01, kinematics=PLANE_STRAIN)
+    save_dataset(folder / "steel.h5", sample(PlaneStrain(LinearElastic(E=210e3, nu=0.3)), path))
+    status, out, err = train(BASE + 'architecture = "gaussian_process"\n[network]\npoints = 30\n')
+    assert status == 0, err
+    law = load_law(folder / "laws" / "steel.safetensors")
+    assert isinstance(law.network, GaussianProcess)
+    assert law.card.figures.error_mean < 1e-3
+    assert "the evidence is greatest" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (GRU_8.replace("kept_back", "keptback"), "'keptback' is not a known entry"),
+        (GRU_8.replace('dataset = "steel.h5"\n', ""), "'dataset' is missing"),
+        (GRU_8.replace('"gru"', '"grue"'), "architecture = 'grue' is unknown; known are"),
+        (GRU_8 + "[train]\nepoch = 3\n", "'train.epoch' is not a known entry"),
+        (GRU_8 + "[train]\nepochs = 0\n", "train.epochs = 0"),
+        (GRU_8.replace("hidden", "neurons"), "does not build a network 'gru'"),
+        (GRU_8.replace("steel.h5", "iron.h5"), "iron.h5"),
+        (BASE, "either an architecture or a law file"),
+        (BASE + 'architecture = "gru"\npaths = 50\n', "paths = 50, but only 15 of 20"),
+        (BASE + 'start_from = "none.safetensors"\n', "There is no law file"),
+        (BASE + 'start_from = "a.safetensors"\n[network]\nhidden = 3\n', "takes the network as it is"),
+        (BASE + 'architecture = "gaussian_process"\n[network]\nhidden = 3\n', "has 'points'"),
+        ("dataset", "is not a TOML file"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_sentence(train, text, sentence) -> None:
+    status, out, err = train(text, "--quiet")
+    assert (status, out) == (1, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_a_missing_configuration_is_named(tmp_path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_train_file(tmp_path / "none.toml")
+
+
+def test_kept_back_paths_are_not_among_those_it_learns_from(folder) -> None:
+    (folder / "train.toml").write_text(GRU_8 + QUICK, encoding="utf-8")
+    trained = train_law(read_train_file(folder / "train.toml"), folder)
+    kept, _ = load_dataset(folder / "steel.h5").split(0.25, 0.75, seed=0)
+    assert trained.law.card.provenance.kept_back_sha256 == kept.sha256
+    assert np.isfinite(trained.law.card.figures.error_mean)
