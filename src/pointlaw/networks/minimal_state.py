@@ -19,7 +19,8 @@ class MinimalState(Incremental):
     """Linearised minimal state cell, s′ = s + (1 − exp(−a λ)) ∘ (b − s), under a linear head.
 
     Rate ``a(s, n) > 0`` and target ``b(s, n)`` come from hidden layers that see the old state and the direction ``n``
-    of the strain increment; ``λ`` is its length.
+    of the strain increment; ``λ`` is its length. Where nothing moves there is no direction, and the tangent is that of
+    frozen state variables: the linear part of the head.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class PlasticElements(Incremental):
         size = features if size is None else size
         super().__init__(
             strains=features,
-            memory={"stress": elements * size, "growth": elements if hardening else 0},
+            memory={"stress": elements * size} | ({"growth": elements} if hardening else {}),
             features=features,
             outputs=outputs,
             config={
