@@ -134,7 +134,7 @@ alone = run(Guarded(law, policy="none", history=STEPS + 1))
 loop = refine_until_inside(
     law, training, kept_back,
     guard=lambda law: Guarded(law, policy="fall back", fallback=composite, history=STEPS + 1),
-    solve=run, teacher=teach, folder=folder, rounds=5, paths=24, density=density, comm=WORLD,
+    solve=run, teacher=teach, folder=folder, rounds=5, paths=32, stretch=(1.0, 1.2), density=density, comm=WORLD,
     config=config.model_copy(update={"epochs": 15, "learning_rate": 2e-3}),
 )  # fmt: skip
 
@@ -184,7 +184,7 @@ def draw(path):
     for name, force, style in lines:
         curve.plot(u[: len(force)], force, lw=1.4, label=name, **style)
         difference = 100 * (force - reference[: len(force)]) / np.abs(reference).max()
-        near.plot((0.0, *TIMES)[: len(force)], difference, label=name, **style)
+        near.plot((0.0, *TIMES)[: len(force)], difference, **style)
     curve.set(xlabel="displacement of the right edge / µm", ylabel="force / (N/mm)")
     curve.legend(frameon=False)
     near.axhline(0.0, color="0.8", lw=0.8, zorder=0)

@@ -128,7 +128,7 @@ class Ensemble(Material):
 
     def spread(self, state: Array) -> Array:
         """Return the spread ``[p]`` of the step that led to ``state[p, s]``, over the stress scale."""
-        return np.asarray(state[:, self.state_layout[SPREAD]][:, 0])
+        return state[:, self.state_layout[SPREAD]][:, 0].copy()
 
     def grade(self, strain: Array, increment: Array, state: Array) -> Array:
         """Return the spread over the usual one ``[p]``: the grade for :class:`~pointlaw.laws.guard.Guarded`."""
