@@ -32,7 +32,7 @@ VARIANTS = [
     pytest.param(StandardMaterial, {"viscous": True, "strain_scale": 0.05}, id="standard material, viscous"),
 ]
 # Stress and strain that are conjugate have equally many components; others are asked with more features.
-CONJUGATE = {"gaussian_process", "standard_material"}
+CONJUGATE = {"gaussian_process", "physically_recurrent", "standard_material"}
 
 
 @pytest.mark.parametrize("architecture", sorted(NETWORKS))

@@ -4,24 +4,37 @@ from typing import Any
 
 from pointlaw.errors import InputError
 from pointlaw.networks.base import Kernel, Network, autodiff_tangent, load_script, script
+from pointlaw.networks.convex_energy import ConvexEnergy
+from pointlaw.networks.energy import EnergyNetwork
+from pointlaw.networks.energy_cubic import EnergyCubic
+from pointlaw.networks.energy_isotropic import EnergyIsotropic
+from pointlaw.networks.energy_symmetrised import EnergySymmetrised
+from pointlaw.networks.energy_transverse import EnergyTransverse
 from pointlaw.networks.feedforward import FeedForward
 from pointlaw.networks.gaussian_process import GaussianProcess
 from pointlaw.networks.gru import GRU
 from pointlaw.networks.lstm import LSTM
 from pointlaw.networks.minimal_state import MinimalState
 from pointlaw.networks.neural_ode import NeuralODE
+from pointlaw.networks.physically_recurrent import PhysicallyRecurrent
 from pointlaw.networks.plastic_elements import PlasticElements
 from pointlaw.networks.standard_material import StandardMaterial
 from pointlaw.networks.two_fidelity import TwoFidelity
 
 # Every architecture that a law file may name: the contract tests loop over this list.
 NETWORKS: dict[str, type[Network]] = {
+    "convex_energy": ConvexEnergy,
+    "energy_cubic": EnergyCubic,
+    "energy_isotropic": EnergyIsotropic,
+    "energy_symmetrised": EnergySymmetrised,
+    "energy_transverse": EnergyTransverse,
     "feedforward": FeedForward,
     "gaussian_process": GaussianProcess,
     "gru": GRU,
     "lstm": LSTM,
     "minimal_state": MinimalState,
     "neural_ode": NeuralODE,
+    "physically_recurrent": PhysicallyRecurrent,
     "plastic_elements": PlasticElements,
     "standard_material": StandardMaterial,
     "two_fidelity": TwoFidelity,
@@ -45,12 +58,19 @@ __all__ = [
     "GRU",
     "LSTM",
     "NETWORKS",
+    "ConvexEnergy",
+    "EnergyCubic",
+    "EnergyIsotropic",
+    "EnergyNetwork",
+    "EnergySymmetrised",
+    "EnergyTransverse",
     "FeedForward",
     "GaussianProcess",
     "Kernel",
     "MinimalState",
     "Network",
     "NeuralODE",
+    "PhysicallyRecurrent",
     "PlasticElements",
     "StandardMaterial",
     "TwoFidelity",

@@ -6,13 +6,17 @@ has a general answer by automatic differentiation; a network that knows better o
 an inference kernel with all constants folded.
 """
 
+import functools
 import io
+import logging
 import warnings
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
 
 
 class Network(nn.Module, ABC):
@@ -70,6 +74,13 @@ class Network(nn.Module, ABC):
             y, state = self.step(moment, state)
             answers.append(y)
         return torch.stack(answers, 1)
+
+    def prepare(self, x: Tensor, y: Tensor, stiffness: Tensor | None) -> None:
+        """Fit the first weights of a fresh network to scaled data; called once, before training.
+
+        ``x[n, t, f]`` and ``y[n, t, g]`` are the training paths, ``stiffness[g, f]`` is ``dy/dx`` at rest if the
+        teacher's is known. The default leaves the weights as they are.
+        """
 
     def step_tangent(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``y[r, g]``, the new state and ``dy/dx[r, g, f]``, all differentiable in the weights.
@@ -133,6 +144,20 @@ class Head(nn.Module):
     def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
         """Return ``y[..., g]`` from ``hidden[..., h]`` and the features ``x[..., f]``."""
         return hidden @ self.weight.T + x @ self.prior.T + self.bias
+
+
+@functools.cache
+def native(name: str) -> bool:
+    """Whether the compiled kernel ``name`` is at hand; without a compiler torch does the same, more slowly."""
+    from pointlaw.errors import EnvironmentProblem
+    from pointlaw.kernels.native import load_library
+
+    try:
+        load_library(name)
+    except EnvironmentProblem as problem:
+        log.info("The network runs without its compiled kernel: %s", problem)
+        return False
+    return True
 
 
 def autodiff_tangent(

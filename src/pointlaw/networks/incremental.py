@@ -59,6 +59,11 @@ class Incremental(Network, ABC):
     @torch.jit.export
     def scan(self, x: Tensor) -> Tensor:
         """Return the answers ``y[r, t, g]`` along ``x[r, t, f]``; see :meth:`Network.scan`."""
+        return self.plain_scan(x)
+
+    @torch.jit.export
+    def plain_scan(self, x: Tensor) -> Tensor:
+        """Scan in torch: the recursion of the memory is the only loop."""
         state = self.initial_state(x.shape[0])
         strain = x[:, :, : self.strains]
         old = torch.cat([state[:, : self.strains].unsqueeze(1), strain[:, :-1]], 1)

@@ -192,6 +192,13 @@ def set_prior(network: Network, dataset: Dataset, scaling: Scaling, features: Fe
     For an elastoplastic teacher this is its large-strain stiffness (the elastic volume change), which the network
     would otherwise have to find among the much smaller deviator.
     """
+    known = dataset.card.stiffness
+    unit = np.array(scaling.stress)[:, None]
+    network.prepare(
+        torch.as_tensor(features.of(dataset)),
+        torch.as_tensor(scaling.apply(dataset.stress[:, 1:])),
+        None if known is None else torch.as_tensor(np.array(known) @ np.linalg.pinv(features.A) / unit),
+    )
     prior = getattr(getattr(network, "head", None), "prior", None)
     if prior is None or not prior.requires_grad or prior.detach().any():
         return
