@@ -2,35 +2,47 @@
 
 from pointlaw.laws.audit import Audit, Goal, Judgement, Verdict, audit, judge, measure, measure_alone
 from pointlaw.laws.card import Envelope, Figures, LawCard, Probe, Provenance
+from pointlaw.laws.density import Density, with_density
+from pointlaw.laws.ensemble import Ensemble, calibrated, load_ensemble, save_ensemble
 from pointlaw.laws.explain import Explanation, explain
 from pointlaw.laws.file import load_law, load_torchscript, read_card, save_law, write_card
+from pointlaw.laws.guard import Guarded, OutsidePaths, outside_paths
 from pointlaw.laws.learned import LearnedMaterial, one_thread
 from pointlaw.laws.make import make_law
 from pointlaw.laws.page import draw_page
 
 __all__ = [
     "Audit",
+    "Density",
+    "Ensemble",
     "Envelope",
     "Explanation",
     "Figures",
     "Goal",
+    "Guarded",
     "Judgement",
     "LawCard",
     "LearnedMaterial",
+    "OutsidePaths",
     "Probe",
     "Provenance",
     "Verdict",
     "audit",
+    "calibrated",
     "draw_page",
     "explain",
     "judge",
+    "load_ensemble",
     "load_law",
     "load_torchscript",
     "make_law",
     "measure",
     "measure_alone",
     "one_thread",
+    "outside_paths",
     "read_card",
+    "save_ensemble",
     "save_law",
+    "with_density",
     "write_card",
 ]
