@@ -16,7 +16,13 @@ from pointlaw.testing.report import CheckReport
 
 
 def check_network(
-    network: Network, *, rows: int = 7, steps: int = 5, seed: int = 0, tolerance: float = 1e-11
+    network: Network,
+    *,
+    rows: int = 7,
+    steps: int = 5,
+    amplitude: float = 1.0,
+    seed: int = 0,
+    tolerance: float = 1e-11,
 ) -> CheckReport:
     """Check that ``network`` keeps the contract of :class:`~pointlaw.networks.Network`.
 
@@ -26,6 +32,8 @@ def check_network(
         Fresh or trained; a copy in float64 is checked, its linear prior filled with random numbers if it is zero.
     rows, steps : int
         Size of the batch and length of the random sequences.
+    amplitude : float
+        Size of the random features; about 0.1 for a network of ``F − I``, which must not be turned inside out.
     seed : int
         Of the random features and states.
     tolerance : float
@@ -39,7 +47,7 @@ def check_network(
     rng = torch.Generator().manual_seed(seed)
     report = CheckReport(f"{type(network).__name__} ({network.features} features, {network.outputs} answers)")
     copy = _copy(network, rng)
-    x = torch.randn(rows, steps, network.features, generator=rng, dtype=torch.float64)
+    x = amplitude * torch.randn(rows, steps, network.features, generator=rng, dtype=torch.float64)
     state = copy.initial_state(rows)
     for k in range(steps):  # a state that the network can reach
         _, state = copy.step(torch.roll(x[:, k], 1, 0), state)

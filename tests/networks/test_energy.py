@@ -1,0 +1,78 @@
+"""Energies know their configuration and refuse what they cannot be; every property of physics is in verification."""
+
+import numpy as np
+import pytest
+import torch
+
+from pointlaw.errors import InputError
+from pointlaw.networks import EnergyCubic, EnergyIsotropic, build
+from pointlaw.networks.convex import ConvexCore, convex_derivatives, convex_value
+from pointlaw.networks.structure import cubic_rotations, orbit
+
+
+@pytest.mark.parametrize(
+    ("architecture", "config", "sentence"),
+    [
+        ("energy_isotropic", {"features": 4, "outputs": 4}, "features = outputs = 9"),
+        ("energy_isotropic", {"hidden": [4, 4, 4]}, "one or two layers"),
+        ("energy_cubic", {"orbits": ["123"]}, "the orbit '123' is unknown"),
+        ("energy_transverse", {"axis": [0.0, 0.0, 0.0]}, "axis of the fibres"),
+        ("energy_symmetrised", {"norms": 0}, "norms = 0"),
+        ("convex_energy", {"features": 3, "outputs": 4}, "as many components"),
+        ("convex_energy", {"features": 3, "outputs": 3, "strain_scale": 0.0}, "strain_scale = 0.0"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_gets_a_sentence(architecture: str, config: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        build(architecture, config)
+
+
+@pytest.mark.parametrize("hidden", [[7], [7, 5]])
+def test_the_derivatives_of_the_core_are_those_of_its_value(hidden: list[int]) -> None:
+    torch.manual_seed(0)
+    core = ConvexCore([True, False, True], hidden).double()
+    z = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
+    weights = core.weights()
+    gradient, curvature = convex_derivatives(z, weights, True)
+    (slope,) = torch.autograd.grad(convex_value(z, weights).sum(), z)
+    assert torch.allclose(gradient, slope, rtol=1e-12, atol=1e-14)
+    for k in range(3):
+        (row,) = torch.autograd.grad(gradient[:, k].sum(), z, retain_graph=True)
+        assert torch.allclose(curvature[:, k], row, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("hidden", [[7], [7, 5]])
+def test_the_core_is_convex_and_rises_where_it_must(hidden: list[int]) -> None:
+    torch.manual_seed(1)
+    core = ConvexCore([True, False, True], hidden).double()
+    gradient, curvature = convex_derivatives(3 * torch.randn(500, 3, dtype=torch.float64), core.weights(), True)
+    assert (gradient[:, [0, 2]] >= 0).all()
+    assert (gradient[:, 1] < 0).any()
+    assert torch.linalg.eigvalsh(curvature).min() >= -1e-12 * curvature.abs().max()
+
+
+def test_the_cube_has_24_rotations_and_orbits_of_3_6_and_4_lines() -> None:
+    rotations = cubic_rotations()
+    assert len(np.unique(rotations.reshape(24, 9), axis=0)) == 24
+    assert np.allclose(rotations @ rotations.swapaxes(1, 2), np.eye(3))
+    assert [len(orbit(name)) for name in ("100", "110", "111")] == [3, 6, 4]
+    assert np.allclose(np.linalg.norm(orbit("110"), axis=1), 1.0)
+
+
+def test_a_body_turned_inside_out_has_no_stress() -> None:
+    network = EnergyIsotropic().double()
+    x = torch.diag(torch.tensor([-2.0, 0.0, 0.0], dtype=torch.float64)).reshape(1, 9)
+    assert torch.isnan(network.scan(x[None])).all()
+
+
+def test_geometry_is_not_rounded_by_single_precision_weights() -> None:
+    torch.manual_seed(0)
+    single = EnergyCubic()
+    double = EnergyCubic().double()
+    double.load_state_dict(single.state_dict())
+    kernel = single.kernel(torch.eye(9), torch.eye(9), 4)
+    x = 0.1 * torch.randn(3, 9, dtype=torch.float64)
+    stress = torch.empty(3, 9, dtype=torch.float64)
+    with torch.no_grad():
+        kernel(torch.nn.functional.pad(x, (0, 1), value=1.0), x[:, :0], stress, x[:, :0].clone(), None)
+        assert torch.allclose(stress, double.scan(x[None])[0], rtol=1e-13, atol=1e-14)
