@@ -1,15 +1,16 @@
 """``pointlaw check`` of a learned law: figures measured, shown beside the card's, written and drawn."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from pointlaw.cli import main
-from pointlaw.data import Scaling, sample, save_dataset
+from pointlaw.cli.laws import open_teacher
+from pointlaw.data import Scaling, load_dataset, respond, sample, save_dataset
 from pointlaw.laws import make_law, save_law
 from pointlaw.materials import J2, PlaneStrain
 from pointlaw.networks import LSTM
@@ -81,16 +82,16 @@ def test_on_the_data_of_the_card_the_figures_of_the_card_are_measured_again(chec
 
 
 def test_other_data_give_other_figures(check, folder, tmp_path) -> None:
-    check(folder / "law.safetensors", "--data", folder / "other.h5", "--json", tmp_path / "figures.json")
+    check(folder / "law.safetensors", "--data", folder / "other.h5", "--paths", 2, "--json", tmp_path / "figures.json")
     content = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert abs(content["measured"]["error_mean"] / content["card"]["error_mean"] - 1) > 1e-6
     assert content["data_sha256"] != content["provenance"]["kept_back_sha256"]
 
 
-def test_without_data_the_rest_comes_from_the_card(check, folder, tmp_path) -> None:
-    status, out, _ = check(folder / "law.safetensors", "--json", tmp_path / "figures.json", "--paths", 2)
+def test_without_data_the_rest_comes_from_the_card_and_strict_ends_with_1(check, folder, tmp_path) -> None:
+    status, out, _ = check(folder / "law.safetensors", "--json", tmp_path / "figures.json", "--paths", 2, "--strict")
     content = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    assert status == 0
+    assert status == 1
     assert "inside the envelope, without a teacher" in out
     assert content["measured"]["error_mean"] is None
     assert content["measured"]["drift"] > 0.0
@@ -99,18 +100,18 @@ def test_without_data_the_rest_comes_from_the_card(check, folder, tmp_path) -> N
     assert "■" in line  # judged by the card
 
 
-def test_strict_ends_with_1_when_a_figure_is_bad(check, folder) -> None:
-    assert check(folder / "law.safetensors", "--paths", 2, "--strict")[0] == 1
+def test_the_page_is_drawn(check, folder, tmp_path) -> None:
+    page = tmp_path / "page.html"
+    status, out, err = check(folder / "law.safetensors", "--data", folder / "other.h5", "--page", page)
+    assert status == 0, err
+    assert "The page is in" in out
+    assert "data:image/png;base64" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.fem
-def test_the_page_is_drawn_with_the_teacher_of_a_sampling_file(folder, tmp_path) -> None:
-    words = ("law.safetensors", "--data", "other.h5", "--page", tmp_path / "page.html", "--teacher", "teacher.toml")
-    command = [sys.executable, "-c", "from pointlaw.cli import main; main()", "check", *map(str, words)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "The page is in" in done.stdout
-    assert "data:image/png;base64" in (tmp_path / "page.html").read_text(encoding="utf-8")
+def test_the_teacher_of_a_sampling_file_is_the_law_that_made_the_data(folder) -> None:
+    teacher, data = open_teacher(str(folder / "teacher.toml")), load_dataset(folder / "other.h5")
+    np.testing.assert_array_equal(respond(teacher, data.time, data.strain).stress, data.stress)
 
 
 def test_a_teacher_that_is_none_is_refused(check, folder, tmp_path) -> None:

@@ -4,7 +4,6 @@ A closed strain cycle that starts from the virgin solid must not give work back;
 its stress and nothing else; a tangent must be the derivative of the stress, and a stable solid has a positive one.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -161,7 +160,7 @@ def energy_of(material: Material) -> Energy | None:
     """Return ``(strain[p, m], old strain, dt, new state[p, s]) -> stored energy [p]``; ``None`` if there is none.
 
     A material that knows its energy has a method ``stored_energy(strain, state)``; of a learned law the network may
-    have ``energy(x, state)``, in units of the stress scale, with physical scaling.
+    have a memory and ``energy(x, state)``, in units of the stress scale, with physical scaling.
     """
     own: Callable[[Array, Array], Array] | None = getattr(material, "stored_energy", None)
     if own is not None:
@@ -169,17 +168,17 @@ def energy_of(material: Material) -> Energy | None:
     network: Any = getattr(material, "network", None)
     if not isinstance(material, LearnedMaterial) or not isinstance(network, Network) or not hasattr(network, "energy"):
         return None
+    if network.state_size == 0:
+        return None  # nothing can be dissipated; closed cycles say whether it is so
     potential: Callable[..., torch.Tensor] = getattr(network, "energy")  # noqa: B009 - not every network has it
     features, scale = feature_map(material.card.features, material.card.scaling), material.card.scaling.stress[0]
     dtype = next(network.parameters()).dtype
-    # An energy network without memory may leave the state out.
-    arguments = len(inspect.signature(potential).parameters)
 
     def stored(strain: Array, old: Array, dt: float, state: Array) -> Array:
         x = features.apply(strain, old, np.full(len(strain), dt))
         given = [torch.as_tensor(array, dtype=dtype) for array in (x, state[:, : network.state_size])]
         with torch.no_grad():
-            psi: Array = potential(*given[:arguments]).double().numpy()
+            psi: Array = potential(*given).double().numpy()
         return scale * psi
 
     return stored

@@ -77,7 +77,7 @@ def stress_control(kinematics: Kinematics) -> NDArray[np.bool_]:
 
 
 def stress_refinement(
-    material: Material, dataset: Dataset, *, factors: tuple[int, ...] = REFINEMENTS, paths: int = 6, steps: int = 30
+    material: Material, dataset: Dataset, *, factors: tuple[int, ...] = REFINEMENTS, paths: int = 6, steps: int = 20
 ) -> StressReading:
     """Lead the law along the stresses of the data, read them in finer steps, and compare the strains it answers with.
 
