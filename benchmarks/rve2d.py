@@ -106,6 +106,9 @@ def main() -> None:
     print(f"error on {kept_back.paths} paths kept back: mean {figures.error_mean:.2%}, "
           f"median {figures.error_median:.2%}, 95 % quantile {figures.error_95:.2%}")  # fmt: skip
     print("refinement, strain control: " + ", ".join(f"{k}× {v:.1e}" for k, v in figures.refinement.items()))
+    if figures.refinement_stress:
+        print("refinement, stress control: " + ", ".join(f"{k}× {v:.1e}" for k, v in figures.refinement_stress.items())
+              + f" ({figures.undriven} of {figures.stress_paths} paths could not be driven)")  # fmt: skip
     print(f"drift in 100 held steps {figures.drift:.1e}, stress at rest {figures.stress_at_rest:.1e}, "
           f"tangent against differences {figures.tangent_check:.1e}, softest {figures.softest:.2e}")  # fmt: skip
     print(f"tangent at rest {np.array2string(np.round(rest[0], 2), separator=', ').replace(chr(10), '')}")

@@ -94,11 +94,12 @@ ALWAYS void advance(const double z[SCALARS], dual *A, dual *B, dual *p1)
     dual R = radius(p, R0, h, l, c);
     *A = *B = number(1.0);
     *p1 = p;
-    if (!(ss.v + 2.0 * sd.v + dd.v > R.v * R.v)) return;
+    if (!(dd.v > 0.0 && ss.v + 2.0 * sd.v + dd.v > R.v * R.v)) return;
     dual room = sub(mul(R, R), ss);
     if (room.v < 0.0) room = number(0.0);
     dual reach = root(add(mul(sd, sd), mul(dd, room)));
     dual contact = sd.v > 0.0 ? over(room, add(reach, sd)) : over(sub(reach, sd), dd);
+    if (contact.v > 1.0) contact = number(1.0); /* round-off */
     dual length = root(dd), L = mul(sub(number(1.0), contact), length), cosine = over(reach, mul(R, length));
     /* The equation is solved in plain numbers; one more Newton step in duals brings the derivatives in. */
     double found = plastic_strain(L.v, cosine.v, z, R.v);

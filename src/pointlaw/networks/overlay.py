@@ -49,7 +49,7 @@ def approach(dd: Tensor, sd: Tensor, ss: Tensor, R: Tensor) -> tuple[Tensor, Ten
     ``contact`` is the share of the increment that ends on the sphere, ``reach`` its product with the increment there,
     ``L`` the strain length left for sliding. Rows that stay elastic get harmless numbers.
     """
-    yields = ss + 2.0 * sd + dd > R * R
+    yields = (dd > 0.0) & (ss + 2.0 * sd + dd > R * R)  # a held strain moves nothing, also by round-off
     room = (R * R - ss).clamp_min(0.0)
     one = torch.ones_like(dd)
     safe = torch.where(yields, dd, one)
@@ -58,7 +58,7 @@ def approach(dd: Tensor, sd: Tensor, ss: Tensor, R: Tensor) -> tuple[Tensor, Ten
     contact = torch.where(
         outward, room / torch.where(outward, reach + sd, one), (reach - torch.where(outward, one, sd)) / safe
     )
-    contact = torch.where(yields, contact, one)
+    contact = torch.where(yields, contact.clamp_max(1.0), one)
     return yields, reach, contact, (1.0 - contact) * safe.sqrt()
 
 

@@ -63,12 +63,12 @@ class PhysicallyRecurrent(Incremental):
             torch.linspace(math.log(a), math.log(b), elements)[o] for (a, b), o in zip(RANGES, order, strict=True)
         ]
         self.log_law = nn.Parameter(torch.stack(ranges, 1))
-        self.register_buffer("prepared", torch.zeros(()))
+        self.register_buffer("unit", torch.zeros(()))  # size of the stiffness's root; zero in a fresh network
         self.set_typical_strain(1.0)
 
     def set_typical_strain(self, strain: float) -> None:
         """Scale radii and hardening lengths to what elements see of strains with components of this size."""
-        energy = float(self.root.detach().square().sum().sqrt()) * strain
+        energy = float(self.unit_root().detach().square().sum().sqrt()) * strain
         typical = energy * math.sqrt(ELASTOPLASTIC / self.elements)
         lengths = torch.tensor([RANGES[0], RANGES[2]]).log().mean(1) + math.log(typical)
         with torch.no_grad():
@@ -77,13 +77,14 @@ class PhysicallyRecurrent(Incremental):
 
     def prepare(self, x: Tensor, y: Tensor, stiffness: Tensor | None) -> None:
         """Set the first stiffness and yield strains of a fresh network; see :meth:`Network.prepare`."""
-        if self.prepared.item():
+        if self.unit.item():
             return
         known = stiffness is not None
         C0 = stiffness if stiffness is not None else first_stiffness(x[:, 0], y[:, 0])
         with torch.no_grad():
-            self.root.copy_(torch.linalg.cholesky(positive(C0)).T)
-            self.prepared.fill_(1.0)
+            root = torch.linalg.cholesky(positive(C0)).T
+            self.unit.copy_(root.diagonal().mean())
+            self.root.copy_(root / self.unit)
         self.root.requires_grad_(not known)
         self.set_typical_strain(float(x.square().mean().sqrt()))
 
@@ -92,12 +93,18 @@ class PhysicallyRecurrent(Incremental):
         """Return all encoders ``[k d + m, m]``, the last m rows those of the elastic element."""
         # W = M (MᵀM)^(−1/2) up to a rotation: with the Cholesky factor the columns are orthonormal as well.
         factor = torch.linalg.cholesky(self.weight.T @ self.weight)
-        return torch.linalg.solve_triangular(factor, self.weight.T, upper=False).T @ self.root
+        return torch.linalg.solve_triangular(factor, self.weight.T, upper=False).T @ self.unit_root()
 
     @torch.jit.export
     def stiffness(self) -> Tensor:
         """Return ``dy/dx[m, m]`` at rest."""
-        return self.root.T @ self.root
+        root = self.unit_root()
+        return root.T @ root
+
+    @torch.jit.export
+    def unit_root(self) -> Tensor:
+        """Return U with ``C₀ = Uᵀ U``."""
+        return self.root * torch.where(self.unit > 0.0, self.unit, torch.ones_like(self.unit))
 
     def drive(self, x: Tensor, old: Tensor) -> Tensor:
         """Return what each element sees of the increment, ``[..., k d]``."""
