@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pointlaw.errors import InputError
-from pointlaw.networks import EnergyCubic, EnergyIsotropic, build
+from pointlaw.networks import EnergyCubic, EnergyIsotropic, EnergySymmetrised, build
 from pointlaw.networks.convex import ConvexCore, convex_derivatives, convex_value
 from pointlaw.networks.structure import cubic_rotations, orbit
 
@@ -76,3 +76,21 @@ def test_geometry_is_not_rounded_by_single_precision_weights() -> None:
     with torch.no_grad():
         kernel(torch.nn.functional.pad(x, (0, 1), value=1.0), x[:, :0], stress, x[:, :0].clone(), None)
         assert torch.allclose(stress, double.scan(x[None])[0], rtol=1e-13, atol=1e-14)
+
+
+def test_norms_of_a_matrix_of_nearly_rank_one_keep_stress_and_tangent_exact() -> None:
+    torch.manual_seed(0)
+    network = EnergySymmetrised(hidden=[6], norms=2).double()
+    with torch.no_grad():
+        network.branches[0].lower.copy_(torch.eye(3) * torch.tensor([1.0, -30.0, -30.0]) + 0.0)
+        network.branches[0].lower[:, 1:, 0] = 1.0  # the fibre 111
+    F = torch.eye(3).double().reshape(1, 9) + 0.25 * torch.randn(40, 9, dtype=torch.float64)
+    x = F[torch.linalg.det(F.view(-1, 3, 3)) > 0.2] - torch.eye(3).reshape(9)
+    leaf = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(network.energy(leaf).sum(), leaf)
+    y, _, tangent = (value.detach() for value in network.step_tangent(x, x[:, :0]))
+    assert (slope - y).abs().max() < 1e-11 * y.abs().max()
+    step, column = 1e-6, torch.eye(9, dtype=torch.float64)
+    with torch.no_grad():
+        columns = [(network.scan((x + step * e)[None]) - network.scan((x - step * e)[None]))[0] for e in column]
+    assert (torch.stack(columns, 2) / (2 * step) - tangent).abs().max() < 1e-7 * tangent.abs().max()

@@ -16,7 +16,8 @@ from pointlaw.networks.convex import ConvexCore, convex_derivatives, convex_valu
 from pointlaw.tensors import Array, rotation, to_mandel
 
 KINDS = 4  # u, v and the two Frobenius norms
-NEWTON = 12  # steps to round-off from the start that is taken
+NEWTON = 24  # steps to round-off also where two singular values are a thousandth of the third
+ROUND = 0.003  # share of the identity in L Lᵀ: at rank one two roots of the quartic would fall together
 
 
 class NormBranch(nn.Module):
@@ -39,7 +40,8 @@ class NormBranch(nn.Module):
         super().__init__()
         if norms < 1:
             raise ValueError(f"norms = {norms} must be at least 1")
-        self.norms, self.images, self.kinds, self.newton = norms, len(rotations), KINDS, NEWTON
+        self.norms, self.images, self.kinds = norms, len(rotations), KINDS
+        self.newton, self.round = NEWTON, ROUND
         self.core = ConvexCore([True] * (KINDS * norms) + [False], hidden)
         self.lower = nn.Parameter(torch.randn(norms, 3, 3))
         # Geometry is kept in float64: it is no weight and nothing may round it.
@@ -49,17 +51,17 @@ class NormBranch(nn.Module):
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``G`` and ``cof G`` of every image, ``[q·k, 6]``, and ``det L``, ``[q·k]``."""
         dtype, k = self.lower.dtype, self.norms
-        diagonal = softplus(self.lower.diagonal(0, 1, 2))
-        L = self.lower.tril(-1) + torch.diag_embed(diagonal)
-        size = L.square().sum([1, 2]).sqrt()
-        L = L / size.view(k, 1, 1)
-        det = diagonal.prod(1) / size.pow(3)
-        a, b, c = L.unbind(1)
+        L = self.lower.tril(-1) + torch.diag_embed(softplus(self.lower.diagonal(0, 1, 2)))
+        G = L @ L.transpose(1, 2)
+        G = G / G.diagonal(0, 1, 2).sum(1).view(k, 1, 1)
+        G = (G + self.round * torch.eye(3, dtype=dtype, device=G.device)) / (1.0 + 3.0 * self.round)
+        a, b, c = G.unbind(1)
         cross = torch.linalg.cross
         cofactor = torch.stack([cross(b, c, dim=1), cross(c, a, dim=1), cross(a, b, dim=1)], 1)
+        det = (a * cofactor[:, 0]).sum(1).sqrt()
         turn = self.turns.to(dtype).transpose(1, 2)
-        G = ((L @ L.transpose(1, 2)).reshape(k, 9) @ self.mandel.to(dtype)) @ turn
-        H = ((cofactor @ cofactor.transpose(1, 2)).reshape(k, 9) @ self.mandel.to(dtype)) @ turn
+        G = (G.reshape(k, 9) @ self.mandel.to(dtype)) @ turn
+        H = (cofactor.reshape(k, 9) @ self.mandel.to(dtype)) @ turn
         return G.reshape(-1, 6), H.reshape(-1, 6), det.repeat(self.images)
 
     def arguments(self, y: Tensor, G: Tensor, H: Tensor, det: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
