@@ -36,6 +36,7 @@ def sample_command(
                 out or config.parent / file.output,
                 batch=file.batch,
                 tangent=file.tangent,
+                energy=file.energy,
                 max_cuts=file.max_cuts,
                 units=file.units,
                 watch=bar.watch if bar else None,

@@ -257,7 +257,7 @@ class BatchedEngine:
 
 
 def shape_gradients(element: VolumeElement, cells: np.ndarray) -> tuple[Array, Array]:
-    """Return gradients ``[c, q, ne, 2]`` of the shape functions and weights ``[c, q]`` of the points of ``cells``."""
+    """Return gradients ``[c, q, ne, d]`` of the shape functions and weights ``[c, q]`` of the points of ``cells``."""
     mesh = element.body.mesh
     kind = mesh.basix_cell()
     points, weights = basix.make_quadrature(kind, element.quadrature_degree)
@@ -268,7 +268,7 @@ def shape_gradients(element: VolumeElement, cells: np.ndarray) -> tuple[Array, A
         return table
 
     geometry = mesh.geometry
-    corners = geometry.x[geometry.dofmaps[0][cells]][:, :, :2]
+    corners = geometry.x[geometry.dofmaps[0][cells]][:, :, : geometry.dim]
     jacobian = np.einsum("cai,jqa->cqij", corners, derivatives(geometry.cmaps[0].degree))
     grad = np.einsum("jqa,cqji->cqai", derivatives(element.degree), np.linalg.inv(jacobian))
     return np.ascontiguousarray(grad), np.abs(np.linalg.det(jacobian)) * weights

@@ -8,11 +8,13 @@ wrote them, and appear whole or not at all.
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from pointlaw.data import Dataset, DatasetCard, replacing, save_dataset
+from pointlaw.data.dataset import OPTIONAL
 from pointlaw.rve.shards import PathRecord, read_shard
 
 log = logging.getLogger(__name__)
@@ -42,13 +44,16 @@ def write_dataset(folder: Path, card: DatasetCard, records: Sequence[PathRecord]
     good = [record for record in records if not record.reason]
     if not good:
         return None
-    tangents = [record.tangent for record in good if record.tangent is not None]
+    optional: dict[str, Any] = {}
+    for name in OPTIONAL:
+        found = [values for record in good if (values := getattr(record, name)) is not None]
+        optional[name] = np.stack(found) if len(found) == len(good) else None
     dataset = Dataset(
         time=np.stack([record.time for record in good]),
         strain=np.stack([record.strain for record in good]),
         stress=np.stack([record.stress for record in good]),
-        tangent=np.stack(tangents) if len(tangents) == len(good) else None,
         card=card,
+        **optional,
     )
     path = folder / "dataset.h5"
     with replacing(path) as temporary:

@@ -32,6 +32,8 @@ from pointlaw.rve.lock import OutputLock
 from pointlaw.rve.plan import PathPlan
 from pointlaw.rve.provenance import describe
 from pointlaw.rve.shards import PathRecord, ShardWriter, repair_shard
+from pointlaw.rve.stored import StoredEnergy, path_energies, stored_energy
+from pointlaw.tensors import Array
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ def sample(
     comm: Any = None,
     batch: int | None = None,
     tangent: bool = False,
+    energy: bool | None = None,
     max_cuts: int = 8,
     teacher: str = "",
     parameters: dict[str, Any] | None = None,
@@ -104,6 +107,9 @@ def sample(
         else 1. A law that is fast on many points wants many; what a kill can lose is the batches in flight.
     tangent : bool
         Whether to keep the consistent tangents.
+    energy : bool, optional
+        Whether to keep stored and dissipated energy, see :func:`~pointlaw.rve.stored.path_energies`; by default where
+        the energy of the law is known.
     max_cuts : int
         How deep a failing step is cut; see :func:`~pointlaw.paths.drive`.
     teacher, parameters
@@ -120,8 +126,8 @@ def sample(
     Raises
     ------
     InputError
-        If the plan does not fit the material, the output belongs to another plan or teacher, or somebody else is
-        writing to it; on all ranks.
+        If the plan does not fit the material, its energy is wanted and not known, the output belongs to another plan
+        or teacher, or somebody else is writing to it; on all ranks.
     OSError
         If the disk refuses; the sentence names the file. Paths that were finished before are safe.
     """
@@ -132,8 +138,10 @@ def sample(
     law, error = guarded(lambda: material if isinstance(material, Material) else material())
     agree(comm, error)
     batch = batch or (8 if isinstance(getattr(law, "engine", None), BatchedEngine) else 1)
-    options = {"batch": batch, "tangent": tangent, "max_cuts": max_cuts}
-    run = _Run(comm, law, plan, folder, options)
+    stored, error = guarded(lambda: _energy_to_keep(law, energy))
+    agree(comm, error)
+    options = {"batch": batch, "tangent": tangent, "energy": stored is not None, "max_cuts": max_cuts}
+    run = _Run(comm, law, plan, folder, options, stored)
     card, error = guarded(lambda: _card(law, plan, options, teacher, parameters, units))
     agree(comm, error)
     lock = OutputLock(folder)
@@ -152,8 +160,17 @@ def sample(
 class _Run:
     """One call of :func:`sample`: what every rank knows."""
 
-    def __init__(self, comm: Any, law: Material, plan: PathPlan, folder: Path, options: dict[str, Any]):
+    def __init__(
+        self,
+        comm: Any,
+        law: Material,
+        plan: PathPlan,
+        folder: Path,
+        options: dict[str, Any],
+        stored: StoredEnergy | None,
+    ):
         self.comm, self.law, self.plan, self.folder, self.options = comm, law, plan, folder, options
+        self.stored = stored
         self.batch: int = options["batch"]
 
     def compute(self, card: DatasetCard, watch: Callable[[Progress, int], None] | None) -> int:
@@ -230,10 +247,13 @@ class _Run:
         begin = time.perf_counter()
         load = self.plan.load(indices, law.kinematics)
         record = drive(law, load, tangent=self.options["tangent"], max_cuts=self.options["max_cuts"])
+        energies = path_energies(self.stored, record) if self.stored else None
         seconds = (time.perf_counter() - begin) / len(indices)
-        return [self._record(record, row, index, seconds) for row, index in enumerate(indices)]
+        return [self._record(record, energies, row, index, seconds) for row, index in enumerate(indices)]
 
-    def _record(self, record: Record, row: int, index: int, seconds: float) -> PathRecord:
+    def _record(
+        self, record: Record, energies: tuple[Array, Array] | None, row: int, index: int, seconds: float
+    ) -> PathRecord:
         # A path that failed at its very start has nothing but NaN to show.
         end = int(record.reached[row]) + 1 if np.isfinite(record.stress[row, 0]).all() else 0
         return PathRecord(
@@ -242,6 +262,8 @@ class _Run:
             strain=record.strain[row, :end],
             stress=record.stress[row, :end],
             tangent=None if record.tangent is None else record.tangent[row, :end],
+            energy=None if energies is None else energies[0][row, :end],
+            dissipation=None if energies is None else energies[1][row, :end],
             reason=_renumbered(record.reasons[row], row, index),
             cuts=int(record.cuts[row]),
             seconds=seconds,
@@ -275,6 +297,17 @@ def _card(
         stiffness=None if rest.tangent is None else rest.tangent[0].tolist(),
         versions=_versions(law),
     )
+
+
+def _energy_to_keep(law: Material, wanted: bool | None) -> StoredEnergy | None:
+    """Return the energy of ``law`` if it is kept; raises ``InputError`` if it is wanted and not known."""
+    known = None if wanted is False else stored_energy(law)
+    if wanted and known is None:
+        raise InputError(
+            f"sample: energy = True, but what {type(law).__name__} stores is not known here; leave energy out, or use "
+            "small-strain laws of pointlaw.materials whose stress is linear in an elastic strain."
+        )
+    return known
 
 
 def _versions(law: Material) -> dict[str, str]:

@@ -32,7 +32,7 @@ class SampleFile(pydantic.BaseModel):
         Path plan, see :mod:`pointlaw.rve.plan`.
     units : Units
         Names of the units.
-    batch, tangent, max_cuts
+    batch, tangent, energy, max_cuts
         As in :func:`pointlaw.rve.sample.sample`.
     """
 
@@ -44,6 +44,7 @@ class SampleFile(pydantic.BaseModel):
     units: Units = Units()
     batch: Count | None = None
     tangent: bool = False
+    energy: bool | None = None
     max_cuts: Count = 8
 
 

@@ -42,6 +42,8 @@ class PathRecord:
         As far as the path went: ``k`` is the number of all times if ``reason`` is empty.
     tangent : [k, m, m] or None
         Consistent tangents, if they were asked for.
+    energy, dissipation : [k] or None
+        Stored and dissipated energy per volume, if they were asked for.
     reason : str
         Why the path stopped early; empty if it did not.
     cuts : int
@@ -61,12 +63,14 @@ class PathRecord:
     cuts: int = 0
     seconds: float = 0.0
     rank: int = 0
+    energy: Array | None = None
+    dissipation: Array | None = None
 
     def to_bytes(self) -> bytes:
         """Return the record as a safetensors file."""
         arrays = {"time": self.time, "strain": self.strain, "stress": self.stress}
-        if self.tangent is not None:
-            arrays["tangent"] = self.tangent
+        optional = {"tangent": self.tangent, "energy": self.energy, "dissipation": self.dissipation}
+        arrays |= {name: values for name, values in optional.items() if values is not None}
         notes = {k: v for k, v in asdict(self).items() if k in ("index", "reason", "cuts", "seconds", "rank")}
         tensors = {k: np.ascontiguousarray(v, dtype="<f8") for k, v in arrays.items()}
         return bytes(save_tensors(tensors, {"path": json.dumps(notes)}))
