@@ -73,7 +73,10 @@ class LearnedMaterial(Material):
         if kernel is not None:
             if card.precision == "float32":
                 kernel = SinglePrecision(kernel, {"old": memory, "new": memory, "sigma": m, "C": m * m}, block)
-            self._evaluate = script(FoldedEvaluator(kernel, features, lower, upper, memory, block).eval())
+            # Compiled code goes point by point, so that longer blocks cost no cache and fewer calls.
+            rows = 4 * block if kernel.compiled else block
+            evaluator = FoldedEvaluator(kernel, features, lower, upper, memory, rows).eval()
+            self._evaluate = evaluator if kernel.compiled else script(evaluator)
         else:
             dtype = torch.float32 if card.precision == "float32" else torch.float64
             cell = script(_frozen(network, dtype)) if isinstance(network, Network) else network

@@ -115,8 +115,10 @@ class Kernel(nn.Module, ABC):
     """A network made ready for inference: scales folded into the weights, buffers for one block of rows.
 
     Made by :meth:`Network.kernel`, scripted by the learned law. A kernel keeps scratch memory between calls but no
-    information.
+    information. One that calls compiled code of its own sets ``compiled`` and is not scripted then.
     """
+
+    compiled: bool = False
 
     @abstractmethod
     def forward(self, x: Tensor, state: Tensor, stress: Tensor, new_state: Tensor, tangent: Tensor | None) -> None:

@@ -10,10 +10,12 @@ whatever the encoder is, so that the tangent at rest is right by construction.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pointlaw.kernels.native import load_library
 from pointlaw.networks.base import Kernel, native
 from pointlaw.networks.incremental import Incremental
 from pointlaw.networks.overlay import Scan, advance, advance_with_slopes
@@ -40,6 +42,7 @@ class PhysicallyRecurrent(Incremental):
 
     architecture = "physically_recurrent"
     scaling = "physical"
+    unit: Tensor
 
     def __init__(
         self, *, features: int, outputs: int, elements: int = 32, size: int | None = None, seed: int | None = None
@@ -164,6 +167,7 @@ class PhysicallyRecurrent(Incremental):
         return OverlayKernel(self, A, S)
 
 
+LARGEST = 16  # features, and components of an element, of the compiled step; MOST in its source
 ELASTOPLASTIC = 0.7  # share of the stiffness that begins in the elements; the rest stays elastic
 # First spread of R₀ (in typical strains of an element), h, l (in typical strains) and c.
 RANGES = ((0.08, 1.6), (0.1, 0.8), (0.16, 4.0), (0.3, 0.4))
@@ -194,9 +198,13 @@ class OverlayKernel(Kernel):
     law: Tensor
     A: Tensor
     S: Tensor
+    place: Tensor
+    laned: Tensor
+    fold: Tensor
 
     def __init__(self, network: PhysicallyRecurrent, A: Tensor, S: Tensor):
         super().__init__()
+        self.compiled = native("overlay_point") and max(network.size, network.features) <= LARGEST
         copy = PhysicallyRecurrent(**network.config).double()
         copy.load_state_dict({name: value.double() for name, value in network.state_dict().items()})
         n, self.k, self.d, self.m = copy.elements * copy.size, copy.elements, copy.size, copy.features
@@ -211,9 +219,26 @@ class OverlayKernel(Kernel):
         self.register_buffer("law", copy.log_law.detach().exp().T.contiguous())
         self.register_buffer("A", A.double().clone())
         self.register_buffer("S", S.double().clone())
+        self.register_buffer("fold", torch.kron(self.S, self.A.T.contiguous()).T.contiguous())  # of row-major S C A
+        self._lay_out(blocks)
+
+    def _lay_out(self, blocks: Tensor) -> None:
+        """Put the elements last and in whole groups of lanes, those of like radius together: they yield together."""
+        lanes = int(load_library("overlay_point")[1].overlay_lanes()) if self.compiled else 1
+        order = self.law[0].argsort()
+        law = torch.stack([self.law[0], self.law[1], 1.0 / self.law[2], self.law[3]])
+        parts = [part.reshape(-1, self.k)[:, order] for part in (blocks.permute(2, 1, 0), self.squares.T, law)]
+        extra = (0, -self.k % lanes)
+        filled = [torch.nn.functional.pad(part, extra, value=float(part is parts[2])).flatten() for part in parts]
+        self.register_buffer("place", order.contiguous())
+        self.register_buffer("laned", torch.cat(filled))
 
     def forward(self, x: Tensor, state: Tensor, stress: Tensor, new_state: Tensor, tangent: Tensor | None) -> None:
         """Write stress, state and tangent of one block; see :meth:`Kernel.forward`."""
+        if not torch.jit.is_scripting():  # noqa: SIM102  (the compiler must see this condition on its own)
+            if self.compiled:
+                self.native_forward(x, state, stress, new_state, tangent)
+                return
         b, n, m = x.shape[0], self.k * self.d, self.m
         strain = x.narrow(1, 0, m)
         d = torch.mm(strain - state.narrow(1, 0, m), self.encoder).view(b, self.k, self.d)
@@ -243,3 +268,26 @@ class OverlayKernel(Kernel):
         new_state.narrow(1, m + n, self.k).copy_(plastic)
         y = torch.addmm(strain @ self.elastic, new_state.narrow(1, m, n), self.encoder.T)
         torch.mm(y, self.S.T, out=stress)
+
+    @torch.jit.unused
+    def native_forward(
+        self, x: Tensor, state: Tensor, stress: Tensor, new_state: Tensor, tangent: Tensor | None
+    ) -> None:
+        """Write the same by compiled code, all elements of a point side by side."""
+        ffi, library = load_library("overlay_point")
+        b, m, per = len(x), self.m, len(self.laned) // (self.m * self.d + self.m * self.m + 4)
+        y = torch.empty(b, m, dtype=torch.float64)
+        C = None if tangent is None else torch.empty(b, m * m, dtype=torch.float64)
+        encoder, squares, law = self.laned.split([m * self.d * per, m * m * per, 4 * per])
+
+        def at(array: Tensor | None) -> Any:
+            return ffi.NULL if array is None else ffi.cast("double *", array.data_ptr())
+
+        library.overlay_update(
+            b, self.k, ffi.cast("long *", self.place.data_ptr()), self.d, m, at(x), x.stride(0), at(state),
+            state.stride(0), at(encoder), at(squares), at(self.elastic), at(law), at(y), at(new_state),
+            new_state.stride(0), at(C),
+        )  # fmt: skip
+        torch.mm(y, self.S.T, out=stress)
+        if C is not None and tangent is not None:
+            torch.mm(C, self.fold, out=tangent)
