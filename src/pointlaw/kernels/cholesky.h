@@ -142,9 +142,9 @@ static mask factorise(const pattern *p, lanes *factor, lanes floor)
 
 #define EACH _Pragma("GCC unroll 4") for (int q = 0; q < many; q++)
 
-/* Solve L Lᵀ x = b in place for `many` <= 4 right sides, x[many][2·nodes] in the order of elimination; every number of
- * the factor is read once and used for all of them. */
-ALWAYS void solve(const int many, const pattern *p, const lanes *factor, lanes *x)
+/* Solve L y = b in place for `many` <= 4 right sides, x[many][2·nodes] in the order of elimination; every number of
+ * the factor is read once and used for all of them. Note that bᵀA⁻¹b = yᵀy. */
+ALWAYS void forward(const int many, const pattern *p, const lanes *factor, lanes *x)
 {
     const int size = 2 * p->nodes;
     const int *rows = p->rows;
@@ -166,6 +166,15 @@ ALWAYS void solve(const int many, const pattern *p, const lanes *factor, lanes *
         }
         rows += p->below[s];
     }
+}
+
+/* Solve Lᵀ x = y in place for `many` <= 4 right sides. */
+ALWAYS void backward(const int many, const pattern *p, const lanes *factor, lanes *x)
+{
+    const int size = 2 * p->nodes;
+    const int *rows = p->rows;
+    lanes one[4], two[4];
+    for (int s = 0; s < p->supernodes; s++) rows += p->below[s];
     for (int s = p->supernodes - 1; s >= 0; s--) {
         const int n = 2 * p->width[s];
         const lanes *top = factor + p->start[s], *a = top + n * n;

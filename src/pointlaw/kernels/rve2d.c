@@ -21,9 +21,9 @@ typedef struct {
     lanes *u, *f;        /* [nodes][2] displacement and force */
     lanes *coupling;     /* [nodes][2][3] forces under unit strains */
     lanes *w, *step;     /* [free][2] fluctuation and the last Newton step, in the order of elimination */
-    lanes *x;            /* [7][free][2] right sides and solutions: residual, tangent, and a copy of the latter */
+    lanes *x;            /* [4][free][2] right sides and solutions: residual, and coupling for the tangent */
     lanes *old, *trial;  /* history of the plastic points */
-    lanes strain[3], unit[9];
+    lanes strain[3], unit[6]; /* unit: stress integrals under unit strains, upper triangle row by row */
 } work;
 
 typedef struct { /* where one lane is */
@@ -109,15 +109,17 @@ ALWAYS void scatter(const int ne, const int *entry, lanes (*k)[4], lanes *factor
     }
 }
 
-/* One plastic cell: its forces, its trial history, and its stiffness into the matrix. */
-ALWAYS void plastic_cell(const int ne, const rve *r, const work *k, int cell)
+/* One plastic cell: its forces, its trial history, and its stiffness into the matrix; if wanted also its forces and
+ * stress integrals under unit strains, which are by-products of the stiffness. */
+ALWAYS void plastic_cell(const int ne, const rve *r, work *k, int cell, int coupled)
 {
     const law *p = r->laws + r->law_of[cell];
     const int *node = r->cell_nodes + cell * ne;
-    lanes u[MOST][2], f[MOST][2], ke[MOST * (MOST + 1) / 2][4];
+    lanes u[MOST][2], f[MOST][2], ke[MOST * (MOST + 1) / 2][4], c[MOST][6];
     for (int a = 0; a < ne; a++)
         for (int i = 0; i < 2; i++) u[a][i] = k->u[2 * node[a] + i], f[a][i] = (lanes){};
     memset(ke, 0, sizeof(lanes) * 4 * (ne * (ne + 1) / 2));
+    if (coupled) memset(c, 0, sizeof(lanes) * 6 * ne);
     for (int q = 0; q < r->nq; q++) {
         const double *grad = r->grad + (cell * r->nq + q) * 2 * ne, weight = r->weight[cell * r->nq + q];
         const long at = r->history[cell] + q;
@@ -126,6 +128,10 @@ ALWAYS void plastic_cell(const int ne, const rve *r, const work *k, int cell)
         plastic_point(p, e, k->old + HISTORY * at, k->trial + TRIAL * at, s, D);
         for (int i = 0; i < 3; i++) s[i] *= weight;
         for (int i = 0; i < 6; i++) D[i] *= weight;
+        if (coupled) { /* columns: a unit of strain 11, 22, √2·12 */
+            k->unit[0] += D[0], k->unit[1] += D[1], k->unit[2] += ROOT2 * D[3];
+            k->unit[3] += D[2], k->unit[4] += ROOT2 * D[4], k->unit[5] += 2.0 * D[5];
+        }
         lanes (*to)[4] = ke;
         for (int a = 0; a < ne; a++) {
             const double x = grad[2 * a], y = grad[2 * a + 1];
@@ -134,6 +140,10 @@ ALWAYS void plastic_cell(const int ne, const rve *r, const work *k, int cell)
             /* rows of B_aᵀ D, then times B_b */
             lanes t0 = x * D[0] + y * D[3], t1 = x * D[1] + y * D[4], t2 = x * D[3] + y * D[5];
             lanes v0 = y * D[1] + x * D[3], v1 = y * D[2] + x * D[4], v2 = y * D[4] + x * D[5];
+            if (coupled) {
+                c[a][0] += t0, c[a][1] += t1, c[a][2] += t2;
+                c[a][3] += v0, c[a][4] += v1, c[a][5] += v2;
+            }
             for (int b = 0; b <= a; b++, to++) {
                 const double bx = grad[2 * b], by = grad[2 * b + 1];
                 (*to)[0] += t0 * bx + t2 * by;
@@ -145,6 +155,9 @@ ALWAYS void plastic_cell(const int ne, const rve *r, const work *k, int cell)
     }
     for (int a = 0; a < ne; a++)
         for (int i = 0; i < 2; i++) k->f[2 * node[a] + i] += f[a][i];
+    if (coupled)
+        for (int a = 0; a < ne; a++)
+            for (int i = 0; i < 6; i++) k->coupling[6 * node[a] + i] += (i % 3 == 2 ? ROOT2 : 1.0) * c[a][i];
     scatter(ne, r->entry + cell * ne * (ne + 1), ke, k->factor);
 }
 
@@ -164,10 +177,10 @@ ALWAYS void elastic_cell(const int ne, const rve *r, const work *k, int cell)
 }
 
 /* Forces and stiffness of all cells at the present displacement. */
-ALWAYS void assemble_as(const int ne, const rve *r, work *k)
+ALWAYS void assemble_as(const int ne, const rve *r, work *k, int coupled)
 {
     for (int cell = 0; cell < r->cells; cell++)
-        if (r->laws[r->law_of[cell]].plastic) plastic_cell(ne, r, k, cell);
+        if (r->laws[r->law_of[cell]].plastic) plastic_cell(ne, r, k, cell, coupled);
         else elastic_cell(ne, r, k, cell);
 }
 
@@ -183,7 +196,8 @@ static void begin(const rve *r, lanes *factor)
     }
 }
 
-static void assemble(const rve *r, work *k)
+/* Forces and stiffness at the present fluctuation; if wanted also what the homogenised tangent is made of. */
+static void assemble(const rve *r, work *k, int coupled)
 {
     for (int a = 0; a < r->nodes; a++)
         for (int i = 0; i < 2; i++) {
@@ -193,53 +207,15 @@ static void assemble(const rve *r, work *k)
         }
     memset(k->f, 0, sizeof(lanes) * 2 * r->nodes);
     begin(r, k->factor);
+    if (coupled) {
+        for (int i = 0; i < 6 * r->nodes; i++) k->coupling[i] = all(r->coupling[i]);
+        for (int i = 0, q = 0; i < 3; i++)
+            for (int j = i; j < 3; j++) k->unit[q++] = all(r->unit[3 * i + j]);
+    }
     switch (r->ne) {
-    case 3: assemble_as(3, r, k); break;
-    case 4: assemble_as(4, r, k); break;
-    default: assemble_as(r->ne, r, k);
-    }
-}
-
-/* One plastic cell's forces and stress integrals under unit strains, with the moduli of the present state. */
-ALWAYS void couple_cell(const int ne, const rve *r, work *k, int cell)
-{
-    const int *node = r->cell_nodes + cell * ne;
-    lanes u[MOST][2], f[MOST][2][3];
-    for (int a = 0; a < ne; a++)
-        for (int i = 0; i < 2; i++) u[a][i] = k->u[2 * node[a] + i];
-    memset(f, 0, sizeof(lanes) * 6 * ne);
-    for (int q = 0; q < r->nq; q++) {
-        const double *grad = r->grad + (cell * r->nq + q) * 2 * ne, weight = r->weight[cell * r->nq + q];
-        lanes e[3], s[3], D[6], unused[TRIAL];
-        point_strain(ne, grad, (const lanes(*)[2])u, e);
-        plastic_point(r->laws + r->law_of[cell], e, k->old + HISTORY * (long)(r->history[cell] + q), unused, s, D);
-        for (int i = 0; i < 6; i++) D[i] *= weight;
-        /* rows: stress 11, 22, true 12; columns: a unit of strain 11, 22, √2·12 */
-        const lanes C[3][3] = {{D[0], D[1], D[3] * ROOT2}, {D[1], D[2], D[4] * ROOT2}, {D[3], D[4], D[5] * ROOT2}};
-        for (int j = 0; j < 3; j++) {
-            for (int i = 0; i < 3; i++) k->unit[3 * i + j] += (i == 2 ? ROOT2 : 1.0) * C[i][j];
-            for (int a = 0; a < ne; a++) {
-                f[a][0][j] += grad[2 * a] * C[0][j] + grad[2 * a + 1] * C[2][j];
-                f[a][1][j] += grad[2 * a + 1] * C[1][j] + grad[2 * a] * C[2][j];
-            }
-        }
-    }
-    for (int a = 0; a < ne; a++)
-        for (int i = 0; i < 6; i++) k->coupling[6 * node[a] + i] += f[a][i / 3][i % 3];
-}
-
-/* Forces and stress integrals under unit strains, for the homogenised tangent. */
-static void couple(const rve *r, work *k)
-{
-    for (int i = 0; i < 6 * r->nodes; i++) k->coupling[i] = all(r->coupling[i]);
-    for (int i = 0; i < 9; i++) k->unit[i] = all(r->unit[i]);
-    for (int cell = 0; cell < r->cells; cell++) {
-        if (!r->laws[r->law_of[cell]].plastic) continue;
-        switch (r->ne) {
-        case 3: couple_cell(3, r, k, cell); break;
-        case 4: couple_cell(4, r, k, cell); break;
-        default: couple_cell(r->ne, r, k, cell);
-        }
+    case 3: assemble_as(3, r, k, coupled); break;
+    case 4: assemble_as(4, r, k, coupled); break;
+    default: assemble_as(r->ne, r, k, coupled);
     }
 }
 

@@ -60,28 +60,34 @@ static void unload(const rve *r, const work *k, const seat *s, int l, const doub
 /* Put the right sides of the homogenised tangents, B = PᵀKD, behind the residual. */
 static void tangent_sides(const rve *r, work *k)
 {
-    couple(r, k);
     const int size = 2 * r->free;
     lanes *B = k->x + size;
     memset(B, 0, sizeof(lanes) * 3 * size);
     for (int a = 0; a < r->nodes; a++)
         for (int i = 0; i < 2 && r->free_of[a] >= 0; i++)
             for (int j = 0; j < 3; j++) B[j * size + 2 * r->free_of[a] + i] += k->coupling[(2 * a + i) * 3 + j];
-    memcpy(k->x + 4 * size, B, sizeof(lanes) * 3 * size);
 }
 
-/* Tangents (DᵀKD − BᵀA⁻¹B)/V of the lanes whose matrix was factorised at their solution; x holds A⁻¹B, then B. */
+/* Tangents (DᵀKD − BᵀA⁻¹B)/V of the lanes whose matrix was factorised at their solution; behind the residual x holds
+ * Y = L⁻¹B, and BᵀA⁻¹B = YᵀY. */
 static void tangents(const rve *r, const work *k, const seat *seats, double *tangent)
 {
     const int size = 2 * r->free;
-    const lanes *X = k->x + size, *B = k->x + 4 * size;
-    for (int i = 0; i < 3; i++)
-        for (int j = 0; j < 3; j++) {
-            lanes sum = k->unit[3 * i + j];
-            for (int a = 0; a < size; a++) sum -= B[i * size + a] * X[j * size + a];
-            for (int l = 0; l < LANES; l++)
-                if (seats[l].state == TANGENT) tangent[9 * seats[l].row + 3 * i + j] = sum[l] / r->volume;
-        }
+    const lanes *Y = k->x + size;
+    lanes sum[6];
+    for (int i = 0; i < 6; i++) sum[i] = k->unit[i];
+    for (int a = 0; a < size; a++) {
+        const lanes x = Y[a], y = Y[size + a], z = Y[2 * size + a];
+        sum[0] -= x * x, sum[1] -= x * y, sum[2] -= x * z;
+        sum[3] -= y * y, sum[4] -= y * z, sum[5] -= z * z;
+    }
+    for (int i = 0, q = 0; i < 3; i++)
+        for (int j = i; j < 3; j++, q++)
+            for (int l = 0; l < LANES; l++) {
+                if (seats[l].state != TANGENT) continue;
+                double *mine = tangent + 9 * seats[l].row;
+                mine[3 * i + j] = mine[3 * j + i] = sum[q][l] / r->volume;
+            }
 }
 
 /* Residual on the free unknowns into x, its norm and that of all forces. */
@@ -120,7 +126,7 @@ int rve2d_lanes(void) { return LANES; }
 /* Numbers of work memory that rve2d_solve needs. */
 long rve2d_work(const rve *r)
 {
-    return LANES * (r->pattern_size + 10L * r->nodes + 2L * r->free * 9 + (HISTORY + TRIAL) * (long)r->plastic_points);
+    return LANES * (r->pattern_size + 10L * r->nodes + 2L * r->free * 6 + (HISTORY + TRIAL) * (long)r->plastic_points);
 }
 
 /* Solve n volume elements; `memory` is aligned to a vector. Rows with status -1 are untouched; returns their number. */
@@ -139,7 +145,7 @@ long rve2d_solve(const rve *r, long n, const double *strain, const double *state
     k.coupling = at, at += 6 * r->nodes;
     k.w = at, at += size;
     k.step = at, at += size;
-    k.x = at, at += 7 * size;
+    k.x = at, at += 4 * size;
     k.old = at, at += HISTORY * (long)r->plastic_points;
     k.trial = at;
     memset(memory, 0, sizeof(double) * rve2d_work(r));
@@ -157,7 +163,7 @@ long rve2d_solve(const rve *r, long n, const double *strain, const double *state
         }
         if (!busy) return failed;
         lanes residual, force;
-        assemble(r, &k);
+        assemble(r, &k, tangent != NULL);
         norms(r, &k, &residual, &force);
         int newton = 0, tangent_wanted = 0;
         for (int l = 0; l < LANES; l++) {
@@ -183,10 +189,11 @@ long rve2d_solve(const rve *r, long n, const double *strain, const double *state
         const mask bad = factorise(&p, k.factor, all(0.0));
         if (tangent_wanted) {
             tangent_sides(r, &k);
-            solve(4, &p, k.factor, k.x);
+            forward(4, &p, k.factor, k.x);
         } else {
-            solve(1, &p, k.factor, k.x);
+            forward(1, &p, k.factor, k.x);
         }
+        backward(1, &p, k.factor, k.x);
         for (int l = 0; l < LANES; l++) {
             seat *s = seats + l;
             if (s->state == IDLE || (s->state == NEWTON && s->halvings > 0)) continue;
