@@ -31,7 +31,14 @@ HERE = Path(__file__).parent
 DATA = HERE.parent.parent / "shared" / "data" / "rve2d_paths.h5"
 KEPT_BACK, REFINEMENT, HELD = 12, 8, 100
 
-# Architecture, its configuration, and the training; about a minute of one core each.
+# A composite of what is known of it: matrix and inclusions with their elasticity, the matrix with its form of
+# hardening. Yield stress and hardening, encoders and weights are learned.
+COMPOSITE = [
+    {"kind": "j2", "count": 12, "E": 100.0, "nu": 0.3, "yield_stress": 0.5, "S": 0.5, "n": 0.4,
+     "learn": ["yield_stress", "S"]},
+    {"kind": "elastic", "count": 4, "E": 1.0, "nu": 0.19},
+]  # fmt: skip
+# Architecture, its configuration, and the training; about a minute of one core each, material points a few.
 CELLS = {
     "lstm": ("lstm", {"hidden": 64}, {"epochs": 600, "learning_rate": 5e-3}),
     "gru": ("gru", {"hidden": 64}, {"epochs": 600, "learning_rate": 5e-3}),
@@ -46,6 +53,16 @@ CELLS = {
         "plastic_elements",
         {"elements": 24},
         {"epochs": 200, "learning_rate": 2e-2, "precision": "float64"},
+    ),
+    "physically_recurrent": (
+        "physically_recurrent",
+        {"elements": 32},
+        {"epochs": 250, "batch": 16, "learning_rate": 3e-2, "precision": "float64"},
+    ),
+    "material_points": (
+        "material_points",
+        {"points": COMPOSITE},
+        {"epochs": 250, "batch": 16, "learning_rate": 2e-2, "precision": "float64"},
     ),
 }
 

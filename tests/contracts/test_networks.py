@@ -11,6 +11,7 @@ from pointlaw.networks import (
     ConvexEnergy,
     EnergyNetwork,
     FeedForward,
+    MaterialPoints,
     MinimalState,
     Network,
     NeuralODE,
@@ -19,6 +20,12 @@ from pointlaw.networks import (
 )
 from pointlaw.testing.network import check_network
 
+ELASTIC = {"count": 2, "E": 2.0, "nu": 0.3}
+RATES = [
+    {"kind": "maxwell", "g": 0.5, "tau": [0.3, 3.0], "learn": ["tau"], "own": True, **ELASTIC},
+    {"kind": "perzyna", "drag": 1.0, "n": 3.0, "yield_stress": 0.2, "H": 0.1, **ELASTIC},
+]
+HARDENING = [{"kind": "j2", "yield_stress": 0.5, "Q": 0.3, "b": 4.0, "S": 0.5, "n": 0.4, "learn": ["n"], **ELASTIC}]
 VARIANTS = [
     pytest.param(LSTM, {"layers": 2}, id="lstm, 2 layers"),
     pytest.param(LSTM, {"layers": 3, "rest": False, "prior": False}, id="lstm, 3 layers with all biases"),
@@ -32,10 +39,12 @@ VARIANTS = [
     pytest.param(NeuralODE, {"viscous": True}, id="neural ode, viscous"),
     pytest.param(PlasticElements, {"size": 1}, id="scalar plastic elements"),
     pytest.param(PlasticElements, {"size": 2, "hardening": False}, id="plastic elements without hardening"),
+    pytest.param(MaterialPoints, {"points": RATES, "steps": 2}, id="material points, viscous, 2 sub-steps"),
+    pytest.param(MaterialPoints, {"points": HARDENING, "tied": False}, id="material points, positive decoder"),
     pytest.param(StandardMaterial, {"viscous": True, "strain_scale": 0.05}, id="standard material, viscous"),
 ]
 # Stress and strain that are conjugate have equally many components; others are asked with more features.
-CONJUGATE = {"convex_energy", "gaussian_process", "physically_recurrent", "standard_material"}
+CONJUGATE = {"convex_energy", "gaussian_process", "material_points", "physically_recurrent", "standard_material"}
 
 
 @pytest.mark.parametrize("architecture", sorted(NETWORKS))
@@ -55,7 +64,7 @@ def _fresh(architecture: str, *, features: int) -> Network:
 @pytest.mark.parametrize(("network", "config"), VARIANTS)
 def test_variant_keeps_the_contract(network: type[Network], config: dict) -> None:
     torch.manual_seed(1)
-    config = config if network is PlasticElements else {"hidden": 12, **config}
+    config = config if network in (MaterialPoints, PlasticElements) else {"hidden": 12, **config}
     outputs = 4 if network is ConvexEnergy else 3
     check_network(network(features=4, outputs=outputs, **config)).raise_if_failed()
 

@@ -14,6 +14,7 @@ from pointlaw.networks.feedforward import FeedForward
 from pointlaw.networks.gaussian_process import GaussianProcess
 from pointlaw.networks.gru import GRU
 from pointlaw.networks.lstm import LSTM
+from pointlaw.networks.material_points import MaterialPoints
 from pointlaw.networks.minimal_state import MinimalState
 from pointlaw.networks.neural_ode import NeuralODE
 from pointlaw.networks.physically_recurrent import PhysicallyRecurrent
@@ -32,6 +33,7 @@ NETWORKS: dict[str, type[Network]] = {
     "gaussian_process": GaussianProcess,
     "gru": GRU,
     "lstm": LSTM,
+    "material_points": MaterialPoints,
     "minimal_state": MinimalState,
     "neural_ode": NeuralODE,
     "physically_recurrent": PhysicallyRecurrent,
@@ -67,6 +69,7 @@ __all__ = [
     "FeedForward",
     "GaussianProcess",
     "Kernel",
+    "MaterialPoints",
     "MinimalState",
     "Network",
     "NeuralODE",
