@@ -64,6 +64,20 @@ def test_points_answer_as_the_law_of_this_package(kind: str, options: dict, law:
         np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-10 * np.abs(expected).max())
 
 
+def test_one_point_behind_the_identity_is_the_law_itself_with_its_consistent_tangent() -> None:
+    law = PlaneStrain(J2(yield_stress=0.5, Q=0.6, b=30.0, **MATRIX))
+    point = {"kind": "j2", "count": 1, "yield_stress": 0.5, "Q": 0.6, "b": 30.0, **MATRIX}
+    network = composite(points=[point], spread=0.0)
+    rng = np.random.default_rng(1)
+    state, memory = law.initial_state(4), network.initial_state(4)
+    for strain in 0.01 * rng.normal(size=(10, 4, 3)).cumsum(0):
+        response = law.update(strain, state, 1.0)
+        state = response.state
+        stress, memory, tangent = (a.detach() for a in network.step_tangent(torch.as_tensor(strain), memory))
+        np.testing.assert_allclose(stress.numpy(), response.stress, rtol=0.0, atol=1e-11)
+        np.testing.assert_allclose(tangent.numpy(), response.tangent, rtol=0.0, atol=1e-8)
+
+
 def test_power_law_hardening_solves_its_equation() -> None:
     """Pure shear: q + 3G p = √3 G γ with q = σ_y(p), one scalar equation for a step from the virgin state."""
     G, Y, S, n, p0 = 100.0 / 2.6, 0.5, 0.5, 0.4, 1e-6
