@@ -115,6 +115,8 @@ class Region:
         name: str = "body",
     ):
         self.material, self.u, self.name = material, u, name
+        # A law that answers with the help of other ranks is called on all of them, also where it has no points.
+        self._collective = bool(getattr(material, "collective", False))
         mesh = u.function_space.mesh
         kinematics = material.kinematics
         self.strain = strain(kinematics, u) if expression is None else expression
@@ -199,14 +201,15 @@ class Region:
     def evaluate_local(self, dt: float, *, tangent: bool = True) -> Verdict:
         """Evaluate the law on the cells of this rank only; the verdict is this rank's.
 
-        The ghost values of ``u`` must be up to date. A rank without cells answers an empty verdict.
+        The ghost values of ``u`` must be up to date. A rank without cells answers an empty verdict. A law with
+        ``collective = True`` is called on every rank, and then every rank must call this, region by region.
         """
-        if self.size == 0:
+        if self.size == 0 and not self._collective:
             return Verdict()
         self._expression.eval(self.u.function_space.mesh, self.cells, self._strain)
         out = self._out
         out.state = self.history.trial
-        points = self._strain.reshape(self.size, -1)
+        points = self._strain.reshape(self.size, self.material.kinematics.size)
         self.material.update_into(points, self.history.committed, dt, out, tangent=tangent)
         if not self._whole:
             self._scatter(out.stress, self._tangent if tangent else None)

@@ -2,6 +2,7 @@
 
 from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI before DOLFINx
 
+from pointlaw.rve.balanced import Balanced
 from pointlaw.rve.batched import BatchedEngine
 from pointlaw.rve.cell import CellReport, GeneralEngine
 from pointlaw.rve.constraint import Constraint, LinearDisplacement, Mixed, Periodic, UniformTraction
@@ -27,6 +28,7 @@ from pointlaw.rve.plan import make_plan
 from pointlaw.rve.sample import SampleReport, sample
 
 __all__ = [
+    "Balanced",
     "BatchedEngine",
     "CellReport",
     "Constraint",

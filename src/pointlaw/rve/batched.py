@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 KERNEL = "rve2d"
 MOST_NODES = 9  # of a cell; MOST in the C source
+GENERAL_COST = 30.0  # of an iteration of the general engine, in iterations here (benchmarks/bench_rve_throughput.py)
 LARGEST = 6000  # free nodes; beyond, MUMPS' blocked dense algebra wins over lanes that no longer fit a cache
 
 
@@ -96,6 +97,7 @@ class BatchedEngine:
         self.element, self.tolerance, self.iterations, self.max_cuts = element, tolerance, iterations, max_cuts
         self.kinematics, self.state_layout = element.kinematics, element.state_layout
         self.fallen = self.iterations_done = 0
+        self.effort: Array = np.zeros(0)
         self._ffi, self._library = load_library(KERNEL)
         self._general: GeneralEngine | None = None
         self._arrays: list[Array] = []  # whatever C points to
@@ -128,6 +130,7 @@ class BatchedEngine:
                 self._pointer("double *", self._memory),
             )
         self.iterations_done += int(iterations.sum())
+        self.effort = 1.0 + iterations.astype(float)
         answer = Response(stress=stress, tangent=moduli, state=new, status=status)
         left = np.flatnonzero(np.asarray(answer.status) < 0)
         if len(left):
@@ -144,6 +147,7 @@ class BatchedEngine:
         answer = self._general.solve(strain[rows], state[rows], dt, tangent=out.tangent is not None)
         out.stress[rows], out.state[rows] = answer.stress, answer.state
         np.asarray(out.status)[rows] = answer.status
+        self.effort[rows] += GENERAL_COST * self._general.effort
         if out.tangent is not None and answer.tangent is not None:
             out.tangent[rows] = answer.tangent
 

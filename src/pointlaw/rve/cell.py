@@ -104,6 +104,7 @@ class GeneralEngine:
         jacobian = fem.form(region.derivative(F, self.u, du), jit_options=jit_options())
         self.stiffness = ReducedStiffness(element, jacobian, solver, tolerance)
         self._floor = self._probe()
+        self.effort: Array = np.zeros(0)
 
     def initial_state(self, points: int) -> Array:
         """Return the virgin state ``[points, S]``."""
@@ -130,6 +131,7 @@ class GeneralEngine:
                 status[row] = PointStatus.OUT_OF_RANGE if step.verdict.out_of_range else PointStatus.FINE
                 if moduli is not None:
                     moduli[row] = step.tangent()
+        self.effort = 1.0 + np.array([report.iterations for report in reports], dtype=float)
         return CellResponse(stress, moduli, new, status, factor, tuple(reports))
 
     def evaluate(self, strain: Array, w: Array, state: Array, dt: float, *, tangent: bool) -> Verdict:

@@ -60,6 +60,9 @@ class Engine(Protocol):
     state_layout: StateLayout
     """As :func:`state_layout` makes it."""
 
+    effort: Array
+    """Relative cost ``[n]`` of the rows of the last call, in iterations; the answers do not depend on it."""
+
     def initial_state(self, points: int) -> Array:
         """Return the virgin state ``[n, S]``: no fluctuation, virgin phases, the reference strain."""
 

@@ -93,6 +93,11 @@ class RVEMaterial(Material):
         """Return the virgin state ``[points, S]``."""
         return self.engine.initial_state(points)
 
+    @property
+    def effort(self) -> Array:
+        """Relative cost ``[p]`` of the rows of the last call, in Newton iterations; :class:`Balanced` deals by it."""
+        return self.engine.effort
+
     @functools.cached_property
     def general(self) -> GeneralEngine:
         """The general engine of this element, which knows the local fields."""
