@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DEMOS = sorted((ROOT / "demos").glob("demo_*.py"))
-SECONDS = 240
+SECONDS = 300
 
 pytestmark = [pytest.mark.fem, pytest.mark.slow, pytest.mark.timeout(SECONDS + 30)]
 
