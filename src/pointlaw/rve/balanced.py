@@ -87,7 +87,7 @@ class Balanced(Material):
         back, _ = _exchange(comm, answers[len(here) :], counts)
         mine = np.empty((n, answers.shape[1]))
         mine[here], mine[there] = answers[: len(here)], back
-        # A step begins with an evaluation at the old strain, which costs nothing and must not be all that is remembered.
+        # A step begins with an evaluation at the old strain, which costs little and must not be all that is remembered.
         self._effort = np.maximum(mine[:, m + self.state_layout.size + 1], 0.5 * effort)
         return self._unpack(mine, factor, tangent)
 

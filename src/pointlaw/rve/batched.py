@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 KERNEL = "rve2d"
 MOST_NODES = 9  # of a cell; MOST in the C source
 GENERAL_COST = 30.0  # of an iteration of the general engine, in iterations here (benchmarks/bench_rve_throughput.py)
+FIXED_COST = 2.0  # of a row without iterations: loading it, its last assembly, its tangent; in iterations
 LARGEST = 6000  # free nodes; beyond, MUMPS' blocked dense algebra wins over lanes that no longer fit a cache
 
 
@@ -130,7 +131,7 @@ class BatchedEngine:
                 self._pointer("double *", self._memory),
             )
         self.iterations_done += int(iterations.sum())
-        self.effort = 1.0 + iterations.astype(float)
+        self.effort = FIXED_COST + iterations.astype(np.float64)
         answer = Response(stress=stress, tangent=moduli, state=new, status=status)
         left = np.flatnonzero(np.asarray(answer.status) < 0)
         if len(left):
