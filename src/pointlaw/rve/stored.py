@@ -36,6 +36,7 @@ from pointlaw.rve.engine import FLUCTUATION, phase_variable
 from pointlaw.rve.material import RVEMaterial
 from pointlaw.tensors import Array
 
+BLOCK = 4000  # points of a phase that are looked at together
 StoredEnergy = Callable[[Array, Array], Array]
 """Elastic energy per volume ``[p]`` (unit of stress) at strains ``[p, m]`` and the states ``[p, s]`` reached there."""
 
@@ -82,7 +83,16 @@ def _quadratic(stiffness: Array) -> StoredEnergy:
         found: Array = 0.5 * np.einsum("pi,pi->p", strain @ stiffness, strain)
         return found
 
-    return density
+    def isotropic(strain: Array, state: Array) -> Array:
+        trace = strain[:, 0] + strain[:, 1] + strain[:, 2]
+        found: Array = shear * np.einsum("pi,pi->p", strain, strain)
+        found += 0.5 * lame * trace * trace
+        return found
+
+    lame, shear = float(stiffness[0, 1]), 0.5 * float(stiffness[5, 5])
+    trace = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    same = lame * np.outer(trace, trace) + 2.0 * shear * np.eye(6)
+    return isotropic if np.allclose(same, stiffness, rtol=1e-14, atol=1e-14 * shear) else density
 
 
 def _plastic(law: Material, stiffness: Array) -> StoredEnergy:
@@ -144,14 +154,20 @@ def _cell(element: VolumeElement) -> StoredEnergy | None:
         for tag, (B, weight) in operators.items()
     }
     layout, m = element.state_layout, element.kinematics.size
+    block = max(1, BLOCK // max(element.points.values()))
+
+    def some(strain: Array, state: Array) -> Array:
+        total, w = np.zeros(len(strain)), np.ascontiguousarray(state[:, layout[FLUCTUATION]].T)
+        for tag, (macro, micro, share) in parts.items():
+            local = np.ascontiguousarray((macro @ strain.T + micro @ w).T).reshape(-1, m)
+            phase = state[:, layout[phase_variable(tag)]].reshape(len(local), -1)
+            total += densities[tag](local, phase).reshape(len(strain), -1) @ share
+        return total
 
     def mean(strain: Array, state: Array) -> Array:
-        total, w = np.zeros(len(strain)), state[:, layout[FLUCTUATION]]
-        for tag, (macro, micro, share) in parts.items():
-            local = (macro @ strain.T + micro @ w.T).T.reshape(-1, m)
-            phase = state[:, layout[phase_variable(tag)]].reshape(len(local), -1)
-            total += densities[tag](np.ascontiguousarray(local), phase).reshape(len(strain), -1) @ share
-        return total
+        # In blocks whose arrays stay in the cache.
+        starts = range(0, len(strain), block)
+        return np.concatenate([some(strain[k : k + block], state[k : k + block]) for k in starts])
 
     return mean
 
