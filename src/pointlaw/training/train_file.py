@@ -206,5 +206,5 @@ def _learn(
     else:
         network, table = fresh(file.architecture, file.network, data, train), []
         report = fit(network, data, train, checkpoint=checkpoint, callback=on_epoch)
-    settings = {**train.record(), **({"start_from": file.start_from} if file.start_from else {})}
+    settings = train.record() | ({"start_from": file.start_from} if file.start_from else {})
     return _Learned(report.network, report.scaling, report.training, train.features, settings, report.stopped, table)
