@@ -14,13 +14,14 @@ LARGEST = 64  # entries of an array that a card can hold; of larger ones it keep
 
 
 def describe(material: Material) -> dict[str, Any]:
-    """Return class and parameters of ``material`` as plain data.
+    """Return class and parameters of ``material`` as plain data, the class under ``class``.
 
     Parameters are the arguments of its constructor that it keeps under their names (all public attributes if it keeps
     none of them). Arrays of more than ``LARGEST`` entries are represented by their shape, sum and extremes; of a volume
     element the mesh is represented by its numbers and a hash.
     """
-    found: dict[str, Any] = {"law": type(material).__name__}
+    # Not under "law": that is the name of a wrapper's parameter.
+    found: dict[str, Any] = {"class": type(material).__name__}
     kept = {name: value for name, value in vars(material).items() if not name.startswith("_")}
     if isinstance(element := kept.get("element"), VolumeElement):
         engine = kept.get("engine")
