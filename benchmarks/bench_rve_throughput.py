@@ -34,6 +34,7 @@ from pointlaw.materials import J2, LinearElastic, PlaneStrain
 from pointlaw.rve import Inclusions, Periodic, VolumeElement, random_inclusions
 from pointlaw.rve.batched import BatchedEngine
 from pointlaw.rve.cell import GeneralEngine
+from pointlaw.rve.collect import read_paths
 from pointlaw.rve.plan import make_plan
 from pointlaw.rve.sample import sample
 from pointlaw.tensors import PLANE_STRAIN, SMALL_STRAIN_3D
@@ -265,7 +266,12 @@ def worker(out, paths):
     report = sample(law, make_plan(WALK | {"paths": paths, "steps": 50}), out, batch=8, teacher="bench", parameters={})
     cpu = MPI.COMM_WORLD.gather(time.process_time() - cpu)
     if MPI.COMM_WORLD.rank == 0:
-        print(json.dumps({"seconds": report.seconds, "cpu": max(cpu), "paths": report.computed}))
+        # The wall time of every path is on record, and who made it: what is missing of the run was not spent on paths.
+        busy = np.zeros(MPI.COMM_WORLD.size)
+        for record in read_paths(out):
+            busy[record.rank] += record.seconds
+        idle = 1.0 - busy / report.seconds
+        print(json.dumps({"seconds": report.seconds, "cpu": max(cpu), "idle": idle.max(), "paths": report.computed}))
 
 
 def scaling(rounds, paths):
@@ -295,6 +301,11 @@ def scaling(rounds, paths):
             f"{name}: {np.median(one):.2f} on 1 rank, {np.median(two):.2f} on 2; "
             f"{np.median(one / two):.2f} times faster (goal 1.9), each round {np.round(one / two, 2).tolist()}"
         )
+    table["idle"] = {str(ranks): float(np.median([run["idle"] for run in runs[ranks]])) for ranks in (1, 2)}
+    print(
+        f"share of the run in which the least busy rank drove no paths: {table['idle']['1']:.1%} on 1 rank, "
+        f"{table['idle']['2']:.1%} on 2"
+    )
     print(f"load average of the machine: {table['load_average']:.1f} on {os.cpu_count()} cores")
     return table
 

@@ -78,7 +78,7 @@ def run(config: Path, **options) -> str:
     return load_dataset(report.dataset).sha256
 
 
-@pytest.mark.mpi(ranks=(2, 3))
+@pytest.mark.mpi(ranks=3)
 def test_any_number_of_ranks_makes_the_same_dataset_and_all_of_them_work(shared_path, ranks):
     world = MPI.COMM_WORLD
     if world.rank == 0:
@@ -92,7 +92,7 @@ def test_any_number_of_ranks_makes_the_same_dataset_and_all_of_them_work(shared_
         assert together == alone
 
 
-@pytest.mark.mpi(ranks=2)
+@pytest.mark.mpi(ranks=3)
 def test_what_is_wrong_on_rank_0_alone_is_raised_on_every_rank(shared_path):
     world = MPI.COMM_WORLD
     config = shared_path / "config.toml"
@@ -121,7 +121,7 @@ def test_kill_9_loses_the_batches_in_flight_at_most_and_the_same_command_finishe
     kept = len(read_paths(tmp_path / "out"))
     assert seen <= kept < 40
     assert (tmp_path / "out" / "writer.lock").exists()
-    assert run(configure(tmp_path, 0.02)) == alone
+    assert run(configure(tmp_path, 0.0)) == alone  # the wait is no part of the law, and not waited for again
     assert not (tmp_path / "out" / "writer.lock").exists()
 
 
