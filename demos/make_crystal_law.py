@@ -45,8 +45,8 @@ CELLS = {
         {"hidden": 80},
         TrainConfig(epochs=14, batch=64, learning_rate=6e-3, features=("strain", "increment"), patience=100),
     ),
-    # Not shipped: it errs by 13 % (LSTM: 8 %), and its tangent jumps where the strain turns; in the bar Newton's method
-    # takes three times the iterations, to another solution.
+    # Not shipped: after 11 epochs it errs by 13 % (LSTM: 8 %), and in one run of the bar Newton's method took nearly
+    # three times the iterations to another solution; why was not looked into.
     "minimal_state": (
         {"states": 24, "hidden": 64, "layers": 1},
         TrainConfig(epochs=12, batch=96, learning_rate=1e-2, patience=100),
