@@ -78,14 +78,36 @@ def test_geometry_is_not_rounded_by_single_precision_weights() -> None:
         assert torch.allclose(stress, double.scan(x[None])[0], rtol=1e-13, atol=1e-14)
 
 
-def test_norms_of_a_matrix_of_nearly_rank_one_keep_stress_and_tangent_exact() -> None:
+def deformations(count: int) -> torch.Tensor:
+    """Return ``F[p, 9]`` with ``J > 0.2``: any, and stretches along the axes, equal ones among them."""
+    F = torch.eye(3).double().reshape(1, 9) + 0.25 * torch.randn(count, 9, dtype=torch.float64)
+    stretches = torch.tensor([[1.3, 0.8, 0.8], [0.7, 0.7, 0.7], [1.2, 1.0, 0.9], [1.0, 1.0, 1.0]], dtype=torch.float64)
+    F = torch.cat([F, torch.diag_embed(stretches).reshape(-1, 9)])
+    return F[torch.linalg.det(F.view(-1, 3, 3)) > 0.2]
+
+
+def test_the_inputs_of_a_symmetrised_energy_are_norms_of_the_deformation_and_its_cofactor() -> None:
     torch.manual_seed(0)
-    network = EnergySymmetrised(hidden=[6], norms=2).double()
+    network = EnergySymmetrised(norms=5).double()
+    branch, F, Q = network.branches[0], deformations(20), torch.tensor(cubic_rotations())
+    y = network.measures(F - torch.eye(3).reshape(9))[0]
+    squared = (y @ branch.arguments().T).view(len(F), 24, 6)
+    F = F.view(-1, 1, 1, 3, 3)
+    turned = F @ Q.view(24, 1, 3, 3).transpose(2, 3)
+    cofactor = torch.linalg.det(turned)[..., None, None] * torch.linalg.inv(turned).transpose(3, 4)
+    norm = torch.linalg.matrix_norm(turned @ branch.A + cofactor @ branch.B)
+    assert (squared[..., :5] - norm.square()).abs().max() < 1e-13 * squared.max()
+    assert (squared[..., 5] - torch.linalg.det(F[:, :, 0])).abs().max() < 1e-13
+
+
+def test_norms_that_vanish_at_rest_keep_stress_and_tangent_exact() -> None:
+    torch.manual_seed(0)
+    network = EnergySymmetrised(hidden=[6, 4], norms=3).double()
+    branch = network.branches[0]
     with torch.no_grad():
-        network.branches[0].lower.copy_(torch.eye(3) * torch.tensor([1.0, -30.0, -30.0]) + 0.0)
-        network.branches[0].lower[:, 1:, 0] = 1.0  # the fibre 111
-    F = torch.eye(3).double().reshape(1, 9) + 0.25 * torch.randn(40, 9, dtype=torch.float64)
-    x = F[torch.linalg.det(F.view(-1, 3, 3)) > 0.2] - torch.eye(3).reshape(9)
+        branch.B.copy_(-branch.A)
+    assert branch.rest().max() < 0.011
+    x = deformations(40) - torch.eye(3).reshape(9)
     leaf = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(network.energy(leaf).sum(), leaf)
     y, _, tangent = (value.detach() for value in network.step_tangent(x, x[:, :0]))
@@ -93,4 +115,22 @@ def test_norms_of_a_matrix_of_nearly_rank_one_keep_stress_and_tangent_exact() ->
     step, column = 1e-6, torch.eye(9, dtype=torch.float64)
     with torch.no_grad():
         columns = [(network.scan((x + step * e)[None]) - network.scan((x - step * e)[None]))[0] for e in column]
-    assert (torch.stack(columns, 2) / (2 * step) - tangent).abs().max() < 1e-7 * tangent.abs().max()
+    assert (torch.stack(columns, 2) / (2 * step) - tangent).abs().max() < 1e-6 * tangent.abs().max()
+
+
+@pytest.mark.parametrize("make", [EnergyCubic, lambda: EnergySymmetrised(hidden=[6, 4], norms=3)])
+def test_answers_at_fixed_points_are_those_of_the_network_also_after_a_step_of_the_weights(make) -> None:
+    torch.manual_seed(0)
+    network = make().double()
+    x = deformations(20) - torch.eye(3).reshape(9)
+    answer = network.at(x)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+    T, weights = torch.randn(len(x), 9, dtype=torch.float64), list(network.parameters())
+    y, expected = answer(), network.scan(x[None])[0]
+    assert (y - expected).abs().max() < 1e-11 * expected.abs().max()
+    slopes = (torch.autograd.grad((found * T).sum(), weights, allow_unused=True) for found in (y, expected))
+    for got, wanted in zip(*slopes, strict=True):
+        if wanted is not None:
+            assert (got - wanted).abs().max() <= 1e-10 * wanted.abs().max()

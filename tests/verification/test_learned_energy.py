@@ -7,6 +7,7 @@ Polyconvexity implies rank-one convexity, ``(a⊗b):∂P/∂F:(a⊗b) ≥ 0`` (B
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from pointlaw.data import Scaling, sample
@@ -162,15 +163,18 @@ def law(tmp_path_factory):
     network, scaling = EnergyIsotropic(hidden=[8]).double(), Scaling.fit(training, "physical")
     x = torch.tensor(training.strain - training.kinematics.reference)
     target = torch.tensor(scaling.apply(training.stress))
-    optimizer = torch.optim.LBFGS(network.parameters(), max_iter=300, history_size=50, line_search_fn="strong_wolfe")
+    weights, answer = list(network.parameters()), network.at(x.reshape(-1, 9))
 
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = (network.scan(x) - target).square().mean()
-        loss.backward()
-        return loss
+    def loss(vector: np.ndarray) -> tuple[float, np.ndarray]:
+        torch.nn.utils.vector_to_parameters(torch.tensor(vector), weights)
+        value = (answer() - target.reshape(-1, 9)).square().mean()
+        slopes = torch.autograd.grad(value, weights)
+        return value.item(), torch.nn.utils.parameters_to_vector(slopes).numpy()
 
-    optimizer.step(closure)
+    start = torch.nn.utils.parameters_to_vector(weights).detach().numpy()
+    options = {"maxcor": 50, "maxiter": 400, "ftol": 1e-12, "gtol": 1e-9}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    torch.nn.utils.vector_to_parameters(torch.tensor(found.x), weights)
     made = make_law(network, scaling, name="rubber", training=training, kept_back=kept_back)
     path = tmp_path_factory.mktemp("law") / "rubber.safetensors"
     save_law(path, made)

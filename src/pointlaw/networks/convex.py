@@ -6,6 +6,7 @@ first derivative is the answer and the second one its tangent; both are written 
 automatic differentiation can follow once more when the weights are trained.
 """
 
+import math
 from typing import Final
 
 import torch
@@ -22,12 +23,16 @@ class ConvexCore(nn.Module):
         For each input, whether ``n`` must not decrease in it.
     hidden : list of int
         Width of the layers, one or two.
+    kinks : (float, float), optional
+        Slopes of the flattest and of the steepest unit of the first layer, all bent near rest: for answers that turn
+        within a strain of one over the steepest. Without it the bends lie spread over the range of the inputs.
     """
 
     free: Tensor
+    share: Tensor
     deep: Final[bool]  # so that the scripted module knows which layers it has
 
-    def __init__(self, increasing: list[bool], hidden: list[int]):
+    def __init__(self, increasing: list[bool], hidden: list[int], *, kinks: tuple[float, float] | None = None):
         super().__init__()
         if len(hidden) not in (1, 2) or min(hidden) < 1:
             raise ValueError(f"a convex core has one or two layers of at least one unit; got hidden = {hidden}")
@@ -35,6 +40,31 @@ class ConvexCore(nn.Module):
         self.deep = len(hidden) == 2
         free = torch.tensor([not up for up in increasing])
         self.register_buffer("free", free, persistent=False)
+        # What the second layer takes of a unit of the first: of a steep one little, so that all weights have one size.
+        share = torch.ones(hidden[0])
+        self.linear = nn.Parameter(torch.where(free, 0.0, -2.0))
+        if kinks is not None:
+            slope = torch.logspace(math.log10(kinks[0]), math.log10(kinks[1]), hidden[0])
+            share = 1.0 / slope
+            self._bend_near_rest(slope, inputs, hidden)
+        else:
+            self._bend_everywhere(inputs, hidden)
+        self.register_buffer("share", share.double(), persistent=False)
+
+    def _bend_near_rest(self, slope: Tensor, inputs: int, hidden: list[int]) -> None:
+        """Draw weights for an answer that is stiff near rest and soft beyond."""
+        self.first = nn.Parameter(0.7 * slope[:, None] * torch.randn(hidden[0], inputs))
+        self.first_bias = nn.Parameter(torch.randn(hidden[0]) * (0.3 * slope).clamp_max(2.0))
+        top = 0.5 / slope
+        if self.deep:
+            self.between = nn.Parameter(0.3 * torch.randn(hidden[1], hidden[0]))
+            self.second = nn.Parameter(0.5 * torch.randn(hidden[1], inputs))
+            self.second_bias = nn.Parameter(0.5 * torch.randn(hidden[1]))
+            top = torch.full((hidden[1],), 0.1)
+        self.top = nn.Parameter(inverse(top))
+
+    def _bend_everywhere(self, inputs: int, hidden: list[int]) -> None:
+        """Draw weights for an answer that turns anywhere in the range of the inputs."""
         # Units of many widths, each with its bend at a point within the range of the inputs (about 0.3 from rest).
         slope = torch.exp(torch.empty(hidden[0], 1).uniform_(0.7, 3.5))
         first = slope * torch.randn(hidden[0], inputs)
@@ -47,13 +77,12 @@ class ConvexCore(nn.Module):
             self.second = nn.Parameter(torch.randn(hidden[1], inputs))
             self.second_bias = nn.Parameter(-width[:, 0] * torch.rand(hidden[1]))
         self.top = nn.Parameter(inverse(torch.rand(hidden[-1]) / width[:, 0]))
-        self.linear = nn.Parameter(torch.where(free, 0.0, -2.0))
 
     def weights(self) -> list[Tensor]:
         """Return the effective weights: the first layer, the second if there is one, then the top."""
         rows = [self.signed(self.first), self.first_bias]
         if self.deep:
-            rows += [softplus(self.between), self.signed(self.second), self.second_bias]
+            rows += [softplus(self.between) * self.share.to(self.top.dtype), self.signed(self.second), self.second_bias]
         return rows + [softplus(self.top), self.signed(self.linear)]
 
     def signed(self, raw: Tensor) -> Tensor:

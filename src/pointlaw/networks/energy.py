@@ -8,7 +8,7 @@ out; nothing is left to automatic differentiation but the training.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,10 @@ class Branch(nn.Module):
         Number ``q`` of images.
     sums : [k, t], optional
         Non-negative; the inputs of the core are these sums of the powers of ``t`` arguments (one image only).
+    smooth : float
+        Added under the roots: they may then vanish at rest.
+    kinks : (float, float), optional
+        See :class:`ConvexCore`.
     """
 
     rows: Tensor
@@ -51,11 +55,11 @@ class Branch(nn.Module):
 
     def __init__(
         self, rows: Array | None, powers: list[float], increasing: list[bool], hidden: list[int], *, images: int = 1,
-        sums: Array | None = None,
+        sums: Array | None = None, smooth: float = 0.0, kinks: tuple[float, float] | None = None,
     ):  # fmt: skip
         super().__init__()
-        self.images, self.summed = images, sums is not None
-        self.core = ConvexCore(increasing, hidden)
+        self.images, self.summed, self.smooth = images, sums is not None, smooth
+        self.core = ConvexCore(increasing, hidden, kinks=kinks)
         # Geometry is kept in float64 until the network is told otherwise: it is no weight and nothing may round it.
         constants = {"root": ROOT, "linear": LINEAR, "square": SQUARE}
         for name, power in constants.items():
@@ -72,7 +76,8 @@ class Branch(nn.Module):
     def value(self, y: Tensor) -> Tensor:
         """Return the energy ``[p]`` at ``y[p, 13] = (C, cof C, J)``."""
         t = y @ self.arguments().to(y.dtype).T
-        z = self.inputs(self.root.to(y.dtype) * t.abs().sqrt() + (self.linear.to(y.dtype) + self.square * t) * t)
+        s = (t.abs() + self.smooth).sqrt()
+        z = self.inputs(self.root.to(y.dtype) * s + (self.linear.to(y.dtype) + self.square * t) * t)
         return convex_value(z, self.core.weights()).view(-1, self.images).mean(1)
 
     def inputs(self, powers: Tensor) -> Tensor:
@@ -87,7 +92,7 @@ class Branch(nn.Module):
         M = self.arguments().to(y.dtype)
         root, linear, square = self.root.to(y.dtype), self.linear.to(y.dtype), self.square.to(y.dtype)
         t = y @ M.T
-        s = torch.where(root > 0.0, t.abs(), torch.ones_like(t)).sqrt()
+        s = torch.where(root > 0.0, t.abs() + self.smooth, torch.ones_like(t)).sqrt()
         inputs = self.inputs(root * s + (linear + square * t) * t)
         gradient, curvature = convex_derivatives(inputs, self.core.weights(), curved)
         pulled = gradient @ self.sums.to(y.dtype) if self.summed else gradient.reshape(p, M.shape[0]) / self.images
@@ -235,6 +240,13 @@ class EnergyNetwork(Network):
         wanted = x if moments is None else x[:, moments]
         slope = self.answer(wanted.reshape(-1, 9), self.at_rest(), True)[1]
         return self.scan(x), slope.view(*wanted.shape, 9)
+
+    def at(self, x: Tensor) -> Callable[[], Tensor]:
+        """Return a function that gives the answers at the points ``x[p, 9]`` for the weights of the moment.
+
+        For fits on points that stay the same; a subclass may compute here what does not depend on the weights.
+        """
+        return lambda: self.scan(x.unsqueeze(0))[0]
 
     def kernel(self, A: Tensor, S: Tensor, block: int) -> Kernel:
         """Return the kernel: see :meth:`Network.kernel`."""
