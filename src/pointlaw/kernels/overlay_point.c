@@ -49,22 +49,34 @@ ALWAYS flow yielding(mask yields, lanes dd, lanes sd, lanes ss, lanes p, lanes R
     contact = choose(yields & (contact < 1.0), contact, one);
     lanes L = (1.0 - contact) * length, cosine = choose(yields, reach / (R * length), zero);
 
-    lanes q, w, change, total, R1, M, rest;
+    lanes q, w, change, total, R1, M, rest, logarithm;
     lanes start = L + R * sliding(L / R, cosine, &q, &w), ahead;
     radius(p + start, law, &ahead);
     lanes x = start / (1.0 + ahead);
-    for (int k = 0; k < NEWTON; k++) {
+    for (int k = 1;; k++) {
         R1 = radius(p + x, law, &slope);
         M = 0.5 * (R + R1);
-        lanes r = L / M, logarithm = sliding(r, cosine, &q, &w);
+        lanes r = L / M;
+        logarithm = sliding(r, cosine, &q, &w);
         rest = q * q * (1.0 - cosine);
         total = 1.0 + slope - 0.5 * slope * (logarithm + r * rest / w);
         change = (x + R1 - R - L - M * logarithm) / total;
         lanes size = choose(change < 0.0, -change, change);
-        if (!any(yields & (size > 1e-13 * (x + L)))) break;
+        if (k == NEWTON || !any(yields & (size > 1e-7 * (x + L)))) break;
         x -= change;
         x = choose(x > 0.0, x, zero);
     }
+    /* What is left is so small that its square is round-off: everything moves along its slope. */
+    lanes turn = -slope * change, r = L / M, before = w;
+    slope *= 1.0 + (1.0 - law->c) * law->l * change / (1.0 + (p + x) * law->l);
+    x -= change;
+    x = choose(x > 0.0, x, zero);
+    R1 += turn;
+    q *= 1.0 + 0.5 * turn * r / M;
+    M += 0.5 * turn;
+    rest = q * q * (1.0 - cosine);
+    w = 0.5 * (1.0 + cosine + rest);
+    total = 1.0 + slope - 0.5 * slope * (logarithm + (w - before) / before + L / M * rest / w);
     lanes alpha = q / w, ratio = (1.0 + cosine) / w, beta = ratio - 1.0 - alpha * cosine;
     lanes pull = alpha * contact / R + beta / length;
     flow f = {choose(yields, R1 * alpha / R, one), choose(yields, R1 * pull, one), choose(yields, p + x, p)};
@@ -109,35 +121,41 @@ ALWAYS lanes load(const double *from)
 
 /* One point; `place[groups]` are the elements in the order of the lanes, `encoder[m][size][groups]`,
  * `squares[m][m][groups]` and `law[4][groups]` (with 1/l) are in that order, filled up to whole groups of lanes. */
-ALWAYS void point(const long elements, const long *place, const int size, const int m, const double *x, const double *state,
-                  const double *encoder, const double *squares, const double *elastic, const double *law,
-                  double *answer, double *new_state, double *tangent)
+ALWAYS void point(const long elements, const long *place, const int size, const int m, const double *x,
+                  const double *state, const double *encoder, const double *squares, const double *elastic,
+                  const double *law, double *answer, double *new_state, double *tangent)
 {
     const long padded = (elements + LANES - 1) / LANES * LANES;
-    lanes y[MOST] = {}, C[MOST][MOST];
-    double move[MOST];
-    for (int a = 0; a < m; a++) move[a] = x[a] - state[a];
-    for (int a = 0; a < m; a++)
+    const double *old = state + m;
+    double *new = new_state + m, move[MOST];
+    lanes y[MOST], C[MOST][MOST];
+    /* All numbers of the point in the order of the lanes, before any of them is used: a vector that is loaded from what
+     * was stored piece by piece just before waits for it. */
+    double row[(size + 1) * padded] __attribute__((aligned(64)));
+    double *const plastic = row + size * padded;
+    for (long j = 0; j < elements; j++) {
+        for (int i = 0; i < size; i++) row[i * padded + j] = old[place[j] * size + i];
+        plastic[j] = old[elements * size + place[j]];
+    }
+    for (int i = 0; i <= size; i++)
+        for (long j = elements; j < padded; j++) row[i * padded + j] = 0.0;
+    for (int a = 0; a < m; a++) {
+        move[a] = x[a] - state[a];
+        y[a] = (lanes){};
         for (int b = 0; b < m; b++) C[a][b] = (lanes){};
+    }
     for (long g = 0; g < padded; g += LANES) {
-        const int here = elements - g < LANES ? (int)(elements - g) : LANES;
-        const double *old = state + m;
-        const long *at = place + g;
-        lanes d[MOST], s[MOST], dd = {}, sd = {}, ss = {}, p, slope;
+        lanes d[MOST], s[MOST], dd = {}, sd = {}, ss = {}, slope, p = load(plastic + g);
         for (int i = 0; i < size; i++) {
-            double row[LANES] __attribute__((aligned(8 * LANES))) = {0.0};
-            for (int l = 0; l < here; l++) row[l] = old[at[l] * size + i];
-            s[i] = load(row);
+            s[i] = load(row + i * padded + g);
             d[i] = (lanes){};
             for (int a = 0; a < m; a++) d[i] += load(encoder + (a * size + i) * padded + g) * move[a];
             dd += d[i] * d[i];
             sd += s[i] * d[i];
             ss += s[i] * s[i];
         }
-        double row[LANES] __attribute__((aligned(8 * LANES))) = {0.0};
-        for (int l = 0; l < here; l++) row[l] = old[elements * size + at[l]];
-        p = load(row);
-        const parameters k = {load(law + g), load(law + padded + g), load(law + 2 * padded + g), load(law + 3 * padded + g)};
+        const double *here = law + g;
+        const parameters k = {load(here), load(here + padded), load(here + 2 * padded), load(here + 3 * padded)};
         lanes R = radius(p, &k, &slope);
         mask yields = (dd > 0.0) & (ss + 2.0 * sd + dd > R * R);
         flow f = {all(1.0), all(1.0), p};
@@ -162,15 +180,16 @@ ALWAYS void point(const long elements, const long *place, const int size, const 
                 }
             }
         }
-        double *new = new_state + m;
         for (int i = 0; i < size; i++) {
             s[i] = f.A * s[i] + f.B * d[i];
-            memcpy(row, &s[i], sizeof row);
-            for (int l = 0; l < here; l++) new[at[l] * size + i] = row[l];
+            memcpy(row + i * padded + g, &s[i], sizeof s[i]);
             for (int a = 0; a < m; a++) y[a] += load(encoder + (a * size + i) * padded + g) * s[i];
         }
-        memcpy(row, &f.p, sizeof row);
-        for (int l = 0; l < here; l++) new[elements * size + at[l]] = row[l];
+        memcpy(plastic + g, &f.p, sizeof f.p);
+    }
+    for (long j = 0; j < elements; j++) {
+        for (int i = 0; i < size; i++) new[place[j] * size + i] = row[i * padded + j];
+        new[elements * size + place[j]] = plastic[j];
     }
     for (int a = 0; a < m; a++) {
         new_state[a] = x[a];
