@@ -19,6 +19,7 @@ Goals: at least 400 in 2D, at least 10 000 in 3D. Data and laws are kept under b
 """
 
 import argparse
+import itertools
 import json
 import logging
 import os
@@ -36,7 +37,7 @@ import dolfinx  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from pointlaw.data import load_dataset, sample, save_dataset  # noqa: E402
+from pointlaw.data import Dataset, load_dataset, merge, sample, save_dataset  # noqa: E402
 from pointlaw.fem import Displacement, ForceTable, MechanicsProblem, march  # noqa: E402
 from pointlaw.laws import LearnedMaterial, load_law, make_law, save_law  # noqa: E402
 from pointlaw.materials import J2, LinearElastic, Material, PlaneStrain  # noqa: E402
@@ -64,6 +65,7 @@ class Case:
     path_steps: int
     rows: int  # volume elements of a timed load step
     goal: float
+    images: int = 0  # of each path under the symmetries of the cube, which cost nothing
     epochs: int = 150
 
     @property
@@ -82,6 +84,8 @@ class Case:
         if not file.exists():
             torch.manual_seed(0)
             parts = [self._data(n, seed) for seed, n in enumerate(self.paths, start=1)]
+            if self.images:
+                parts[0] = with_images(parts[0], self.images)
             m = self.kinematics.size
             config = TrainConfig(
                 epochs=self.epochs,
@@ -119,6 +123,25 @@ class Case:
         return MechanicsProblem(mesh, material, supports=supports, rtol=1e-6)
 
 
+def with_images(data: Dataset, images: int) -> Dataset:
+    """Return a dataset in 3D with some images of every path under the symmetries of the cube, drawn at random.
+
+    A volume element with these symmetries answers a turned path with the turned stress; a turn by right angles permutes
+    the components of Mandel order and changes the signs of shears.
+    """
+    mirrors = [np.ones(3), *(1.0 - 2.0 * np.eye(3))]
+    others = [(np.array(axes), signs) for axes in itertools.permutations(range(3)) for signs in mirrors][1:]
+    parts = [data]
+    for number in np.random.default_rng(0).permutation(len(others))[:images]:
+        axes, signs = others[number]
+        pairs = [tuple(sorted(axes[[a, b]])) for a, b in ((1, 2), (0, 2), (0, 1))]
+        order = [*axes, *(3 + [(1, 2), (0, 2), (0, 1)].index((int(a), int(b))) for a, b in pairs)]
+        change = np.array([1.0, 1.0, 1.0, signs[1] * signs[2], signs[0] * signs[2], signs[0] * signs[1]])
+        turned = {name: getattr(data, name)[..., order] * change for name in ("strain", "stress")}
+        parts.append(Dataset(time=data.time, card=data.card, **turned))
+    return merge(parts)
+
+
 def right(x):
     """Return the nodes of the right side."""
     return np.isclose(x[0], 2.0)
@@ -135,7 +158,7 @@ def cases(wanted: str) -> list[Case]:
     if wanted in ("3d", "both"):
         mesh = Inclusions([[0.5, 0.5, 0.5]], 0.35).mesh(9)
         rve = RVEMaterial(mesh, {"matrix": MATRIX, "inclusion": FIBRE}, engine="general", tolerance=1e-8)
-        found.append(Case("3d", rve, "general", (8, 4, 4), (1, 1, 1), 6, (24, 6), 30, 1, 1e4))
+        found.append(Case("3d", rve, "general", (8, 4, 4), (2, 1, 1), 6, (48, 6), 30, 1, 1e4, images=5))
     return found
 
 
