@@ -255,14 +255,15 @@ def main() -> None:
     logging.getLogger("pointlaw.fem.march").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     OUT.mkdir(exist_ok=True)
-    tables = {}
+    record = OUT / "fe2.json"
+    tables = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     for case in cases(options.only):
         law = case.law()
         table = force_error(case, law) | compare(case, law, options.rounds) | {"law": by_itself(law)}
         table |= {"error": law.card.figures.error_mean, "engine": case.engine}
         tables[case.name] = table
         show(case, table)
-        (OUT / "fe2.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+        record.write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
