@@ -288,8 +288,11 @@ if WORLD.rank == 0:
             raise SystemExit(f"{name}: the tangent misses central differences by more than 1e-6.")
         if not abs(runs[name][3]["iterations"] - base["iterations"]) <= base["steps"]:
             raise SystemExit(f"{name} takes more than one Newton iteration a step more or less than the crystal.")
-        if not misses[name] < 0.2:
-            raise SystemExit(f"{name} misses the force of the bar by {misses[name]:.1%}, more than 20 %.")
+    # The LSTM's force depends on the number of steps, so a limit on it would say nothing about the law.
+    if not misses["physically rec."] < 0.15:
+        raise SystemExit(
+            f"The physically recurrent network misses the force by {misses['physically rec.']:.1%}, over 15 %."
+        )
     steady = figures["physically rec."]
     if not (steady["refined"] < 1e-9 and steady["drift"] < 1e-12):
         raise SystemExit("The physically recurrent network depends on the steps in which a test is read, or drifts.")

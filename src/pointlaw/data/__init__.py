@@ -6,6 +6,7 @@ from pointlaw.data.dataset import Dataset, merge
 from pointlaw.data.respond import Answers, respond
 from pointlaw.data.sample import sample
 from pointlaw.data.scaling import Feature, FeatureMap, Scaling, feature_map
+from pointlaw.data.settings_file import first_fault, read_toml
 from pointlaw.data.store import load_dataset, save_dataset
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "Scaling",
     "Units",
     "feature_map",
+    "first_fault",
     "load_dataset",
     "merge",
+    "read_toml",
     "replacing",
     "respond",
     "sample",

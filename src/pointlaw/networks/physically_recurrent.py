@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pointlaw.kernels.native import load_library
 from pointlaw.networks.base import Kernel, native
 from pointlaw.networks.incremental import Incremental
-from pointlaw.networks.overlay import Scan, advance, advance_with_slopes
+from pointlaw.networks.overlay import Scan, advance, advance_with_slopes, radius
 
 
 class PhysicallyRecurrent(Incremental):
@@ -159,8 +159,7 @@ class PhysicallyRecurrent(Incremental):
         memory = state[:, self.strains :]
         new = self.advance(self.drive(x, state[:, : self.strains]), memory)
         law, old, p = self.log_law.exp().T, memory[:, n:], new[:, n:]
-        R = law[0] * (1.0 + law[1] * ((1.0 + 0.5 * (old + p) / law[2]) ** law[3] - 1.0))
-        return (R * (p - old)).sum(1)
+        return (radius(0.5 * (old + p), law) * (p - old)).sum(1)
 
     def kernel(self, A: Tensor, S: Tensor, block: int) -> Kernel:
         """Return the kernel with the tangent in closed form; see :meth:`Network.kernel`."""
@@ -192,7 +191,6 @@ class OverlayKernel(Kernel):
     encoder: Tensor
     decoder: Tensor
     elastic: Tensor
-    shift: Tensor
     squares: Tensor
     constant: Tensor
     law: Tensor

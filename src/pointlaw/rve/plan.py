@@ -13,6 +13,7 @@ import numpy as np
 import pydantic
 
 from pointlaw import paths
+from pointlaw.data import first_fault
 from pointlaw.errors import InputError
 from pointlaw.paths import LoadPath, StrainPath
 from pointlaw.rve.sobol import sobol
@@ -228,19 +229,6 @@ def make_plan(values: dict[str, Any]) -> PathPlan:
         return PLANS[kind](**values)
     except pydantic.ValidationError as error:
         raise InputError(f"The plan of kind '{kind}' cannot be used: {first_fault(error)}") from error
-
-
-def first_fault(error: pydantic.ValidationError) -> str:
-    """Return the first fault that pydantic found as one sentence."""
-    # A misspelt entry is both unknown and missing; the first of the two tells more.
-    fault = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"'{place}' is not a known entry; check the spelling."
-    if fault["type"] == "missing":
-        return f"'{place}' is missing."
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{place + ' = ' + repr(fault['input']) + ': ' if place else ''}{message}."
 
 
 def _needed(length: float, step_size: float) -> int:

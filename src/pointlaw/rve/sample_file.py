@@ -5,17 +5,16 @@ night with its default.
 """
 
 import functools
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
-from pointlaw.data import Units
+from pointlaw.data import Units, first_fault, read_toml
 from pointlaw.errors import InputError
 from pointlaw.materials import Material
-from pointlaw.rve.plan import Count, PathPlan, first_fault, make_plan
+from pointlaw.rve.plan import Count, PathPlan, make_plan
 from pointlaw.rve.teacher import Cell, Law, Python, teacher_kind
 
 
@@ -54,12 +53,7 @@ def read_sample_file(path: str | Path) -> tuple[SampleFile, PathPlan, Callable[[
     Raises ``InputError`` with a sentence that names the file and the first entry that is wrong.
     """
     path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The configuration {path} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not a TOML file: {error}.") from error
+    values = read_toml(path)
     try:
         file = SampleFile(**values)
         teacher = teacher_kind(file.teacher)(**file.teacher)

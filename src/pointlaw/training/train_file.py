@@ -4,7 +4,6 @@ The schema is strict: an entry that is not known is an error with a sentence. Th
 card's figures are dealt first, by the seed of the training, so that no training and no trial ever sees them.
 """
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from pointlaw.data import Dataset, Feature, Scaling, load_dataset
+from pointlaw.data import Dataset, Feature, Scaling, first_fault, load_dataset, read_toml
 from pointlaw.errors import InputError
 from pointlaw.laws import LearnedMaterial, make_law, save_law
 from pointlaw.networks import NETWORKS, Network
@@ -99,24 +98,11 @@ def read_train_file(path: str | Path) -> TrainFile:
     Raises ``InputError`` with a sentence that names the file and the first entry that is wrong.
     """
     path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The configuration {path} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not a TOML file: {error}.") from error
+    values = read_toml(path)
     try:
         return TrainFile(**values)
     except pydantic.ValidationError as error:
-        # A misspelt entry is both unknown and missing; the first of the two tells more.
-        fault = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        place, message = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            raise InputError(f"{path}: '{place}' is not a known entry; check the spelling.") from error
-        if fault["type"] == "missing":
-            raise InputError(f"{path}: '{place}' is missing.") from error
-        shown = f"{place} = {fault['input']!r}: " if place else ""
-        raise InputError(f"{path}: {shown}{message}.") from error
+        raise InputError(f"{path}: {first_fault(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,35 @@
+"""Reading a TOML file of settings: what is wrong with it becomes one sentence that names the file and the entry."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from pointlaw.errors import InputError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of the TOML file ``path``.
+
+    Raises ``InputError`` when it cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The configuration {path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not a TOML file: {error}.") from error
+
+
+def first_fault(error: pydantic.ValidationError) -> str:
+    """Return the first fault that pydantic found as one sentence."""
+    # A misspelt entry is both unknown and missing; the first of the two tells more.
+    fault = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"'{place}' is not a known entry; check the spelling."
+    if fault["type"] == "missing":
+        return f"'{place}' is missing."
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place + ' = ' + repr(fault['input']) + ': ' if place else ''}{message}."
