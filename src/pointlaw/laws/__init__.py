@@ -9,9 +9,11 @@ from pointlaw.laws.file import load_law, load_torchscript, read_card, save_law, 
 from pointlaw.laws.guard import Guarded, OutsidePaths, outside_paths
 from pointlaw.laws.learned import LearnedMaterial, one_thread
 from pointlaw.laws.make import make_law
+from pointlaw.laws.neurons import LAWS, MaterialNeurons, make_material, neurons
 from pointlaw.laws.page import draw_page
 
 __all__ = [
+    "LAWS",
     "Audit",
     "Density",
     "Ensemble",
@@ -23,6 +25,7 @@ __all__ = [
     "Judgement",
     "LawCard",
     "LearnedMaterial",
+    "MaterialNeurons",
     "OutsidePaths",
     "Probe",
     "Provenance",
@@ -36,8 +39,10 @@ __all__ = [
     "load_law",
     "load_torchscript",
     "make_law",
+    "make_material",
     "measure",
     "measure_alone",
+    "neurons",
     "one_thread",
     "outside_paths",
     "read_card",

@@ -3,7 +3,8 @@
 Maia, Rocha, Kerfriden & van der Meer (2023, doi 10.1016/j.cma.2022.115755): an encoder gives every material point of
 the hidden layer its local strain, each point answers by its own law from its own state, and a decoder with positive
 weights adds up the stresses. Which laws, how many points of each and which of their parameters are known is the
-configuration; :mod:`~pointlaw.networks.points` holds the laws. The points take steps of backward Euler, so the answer
+configuration; :mod:`~pointlaw.networks.points` holds the laws, and any law of the package is a neuron of the kind
+``"material"`` (:class:`~pointlaw.laws.neurons.MaterialNeurons`). The points take steps of backward Euler, so the answer
 depends on the step at first order: for plasticity :class:`~pointlaw.networks.physically_recurrent.PhysicallyRecurrent`,
 whose elements follow the flow exactly, is the default of this package.
 """
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pointlaw.networks.base import Network
+from pointlaw.networks.law_points import LawPoints, PointsKernel
 from pointlaw.networks.points import POINTS, Points
 
 # Six elastoplastic and two elastic points; all moduli are relative, since the decoder finds the unit of stress.
@@ -143,6 +145,13 @@ class MaterialPoints(Network):
             first = first + k
         return self.answer(torch.cat(stresses, 2))
 
+    def kernel(self, A: Tensor, S: Tensor, block: int) -> PointsKernel | None:
+        """Return a :class:`PointsKernel` if laws in NumPy are among the points; see :meth:`Network.kernel`."""
+        laws = any(isinstance(group, LawPoints) for group in self.groups)
+        if not laws or self.steps > 1 or A[self.outputs :].any():
+            return None
+        return PointsKernel(self, A, S)
+
     @torch.jit.export
     def times(self, x: Tensor) -> Tensor:
         """Return the length of the step ``[..., 1]`` in the features ``x[..., f]``; zero if they have none."""
@@ -195,5 +204,8 @@ def build_points(size: int, group: Mapping[str, Any]) -> Points:
     options = dict(group)
     kind = options.pop("kind", None)
     if kind not in POINTS:
-        raise ValueError(f"points of kind '{kind}' are unknown; known are {', '.join(POINTS)} (see networks/points.py)")
+        more = "" if "material" in POINTS else "; import pointlaw.laws for the kind 'material'"
+        raise ValueError(
+            f"points of kind '{kind}' are unknown; known are {', '.join(POINTS)} (see networks/points.py){more}"
+        )
     return POINTS[kind](size=size, **options)

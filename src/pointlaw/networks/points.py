@@ -14,13 +14,13 @@ neuron is a subclass of :class:`Points` of a few lines and one line in ``POINTS`
 
     POINTS["saturating"] = Saturating
 
-It must be made of what ``torch.jit.script`` compiles; whoever loads a law file with it registers it first.
+It must be made of what ``torch.jit.script`` compiles; whoever loads a law file with it registers it first. Any law of
+``pointlaw.materials`` is a neuron without being written again: :mod:`~pointlaw.networks.law_points`.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +52,7 @@ class Points(nn.Module, ABC):
     Raises ``ValueError`` for a parameter that is unknown, starts at zero or is not finite, and for other sizes.
     """
 
-    timed: ClassVar[bool] = False  # whether the law asks for the length of the step
+    timed: bool = False  # whether the law asks for the length of the step
     start: Tensor
     learned: Tensor
     unity: Tensor
@@ -76,7 +76,7 @@ class Points(nn.Module, ABC):
         self.root32, self.newton = math.sqrt(1.5), NEWTON  # the compiler sees no globals
         self.names = list(start)
         rows = [torch.as_tensor(value, dtype=torch.float64).expand(count) for value in start.values()]
-        values = torch.stack(rows)
+        values = torch.stack(rows) if rows else torch.zeros(0, count, dtype=torch.float64)
         if not torch.isfinite(values).all():
             raise ValueError(f"{name}: parameters are finite numbers; got {dict(start)}")
         for key in learn:
@@ -86,7 +86,7 @@ class Points(nn.Module, ABC):
                 raise ValueError(f"{name}: '{key}' is to be learned and starts at zero; start from another value")
         # Exact numbers from the configuration, whatever the precision of the weights was when the network was built.
         self.register_buffer("start", values, persistent=False)
-        learned = torch.tensor([[float(key in learn)] for key in start])
+        learned = torch.tensor([float(key in learn) for key in start]).unsqueeze(1)
         self.register_buffer("learned", learned, persistent=False)
         self.log_factor = nn.Parameter(torch.zeros(len(rows), count if own else 1), requires_grad=bool(learn))
         unity = torch.zeros(self.full_size)
