@@ -278,7 +278,7 @@ def scaling(rounds, paths):
     """Sampling on 1 and 2 ranks, in turn.
 
     Paths are dealt in batches of 8, so at the end one rank waits for up to one batch of the other: of 16 batches that
-    is 6 % of a rank's share, of 64 it is 1.5 %.
+    is 6 % of a rank's share, of 80 it is 1.3 %.
 
     The ratio of the wall times says what this machine gave at the time. The ratio of the processor seconds of the
     busiest rank says how the work was dealt, whatever else the machine was doing.
@@ -313,7 +313,7 @@ def scaling(rounds, paths):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ranks", action="store_true", help="only 1 against 2 ranks")
-    parser.add_argument("--paths", type=int, help="64; with --ranks 256")
+    parser.add_argument("--paths", type=int, help="64; with --ranks 640")
     parser.add_argument("--rounds", type=int, default=5, help="with --ranks")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -322,7 +322,7 @@ def main():
         worker(options.worker, options.paths)
         return
     if options.ranks:
-        results = {"ranks": scaling(options.rounds, options.paths or 256)}
+        results = {"ranks": scaling(options.rounds, options.paths or 640)}
     else:
         results = {"voxels_20": compare(options.paths or 64, options.steps), **others(max(4, options.steps // 4))}
     OUT.mkdir(exist_ok=True)

@@ -1,5 +1,6 @@
 """Sampling under mpirun: the same dataset on any number of ranks and after kill -9, and never by two writers."""
 
+import json
 import os
 import shutil
 import signal
@@ -118,6 +119,7 @@ def test_kill_9_loses_the_batches_in_flight_at_most_and_the_same_command_finishe
         os.killpg(job.pid, signal.SIGKILL)
         kill_ranks(tmp_path)
         job.wait(timeout=30)
+        wait_for_death(json.loads((tmp_path / "out" / "writer.lock").read_text())["pid"])
     kept = len(read_paths(tmp_path / "out"))
     assert seen <= kept < 40
     assert (tmp_path / "out" / "writer.lock").exists()
@@ -133,6 +135,20 @@ def wait_for_paths(folder: Path, number: int) -> int:
             return found
         time.sleep(0.02)
     pytest.fail(f"no {number} paths within 60 s")
+
+
+def wait_for_death(pid: int) -> None:
+    """Return when the kernel has buried process ``pid``; SIGKILL is a request, granted a moment later."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state in "ZX":
+            return
+        time.sleep(0.02)
+    pytest.fail(f"process {pid} still runs 30 s after SIGKILL")
 
 
 def kill_ranks(folder: Path) -> None:

@@ -1,19 +1,22 @@
 """Deal numbered tasks to the ranks, one after another, to whoever is free; rank 0 deals and works too.
 
 A rank asks rank 0 for its next task by a message. Rank 0 answers between its own tasks and whenever its own work calls
-:meth:`Farm.attend`, so that nobody waits for longer than one load step; there is no thread and no one-sided
-communication, which not every MPI makes progress on.
+:meth:`Farm.attend`; there is no thread and no one-sided communication, which not every MPI makes progress on. So that
+nobody waits for rank 0 to look up, a rank asks before it begins with the task in hand. Only the last tasks are kept for
+whoever is really free.
 """
 
 from pointlaw.fem.mpi import MPI  # isort: skip - MPI first
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 REQUEST, ANSWER = 1, 2
-DONE = -1
+DONE, LATER = -1, -2
+KEPT = 2  # tasks a rank that are not promised to ranks which are still busy
 PAUSE = 5e-4  # seconds between two looks at the mailbox: a waiting rank leaves its core to the others
 
 
@@ -40,7 +43,7 @@ class Farm:
 
     def __init__(self, comm: Any, tasks: Sequence[int], watch: Callable[[Progress], None] | None = None):
         self._comm = comm.Dup()
-        self._tasks = iter(tasks)
+        self._tasks = deque(tasks)
         self._watch = watch
         self._waiting = self._comm.size - 1  # ranks that have not been sent home yet
         self._news = Progress()
@@ -63,8 +66,11 @@ class Farm:
             return
         while self._waiting and self._comm.Iprobe(source=MPI.ANY_SOURCE, tag=REQUEST):
             status = MPI.Status()
-            news = self._comm.recv(source=MPI.ANY_SOURCE, tag=REQUEST, status=status)
-            task = next(self._tasks, DONE)
+            news, busy = self._comm.recv(source=MPI.ANY_SOURCE, tag=REQUEST, status=status)
+            if busy and len(self._tasks) <= KEPT * self._comm.size:
+                task = LATER
+            else:
+                task = self._tasks.popleft() if self._tasks else DONE
             self._waiting -= task == DONE
             self._comm.send(task, dest=status.Get_source(), tag=ANSWER)
             self._book(news)
@@ -81,20 +87,28 @@ class Farm:
 
     def _deal(self) -> Iterator[int]:
         self.attend()
-        for task in self._tasks:
-            yield task
+        while self._tasks:
+            yield self._tasks.popleft()
             self.attend()
         while self._waiting:
             self.attend()
             time.sleep(PAUSE)
 
     def _ask(self) -> Iterator[int]:
-        while True:
-            news, self._news = self._news, Progress()
-            self._comm.send(news, dest=0, tag=REQUEST)
-            while not self._comm.Iprobe(source=0, tag=ANSWER):
-                time.sleep(PAUSE)
-            task = self._comm.recv(source=0, tag=ANSWER)
-            if task == DONE:
-                return
+        self._request(busy=False)
+        while (task := self._answer()) != DONE:
+            if task == LATER:
+                self._request(busy=False)
+                continue
+            self._request(busy=True)
             yield task
+
+    def _request(self, *, busy: bool) -> None:
+        """Ask for a task, and say what was finished since the last time."""
+        news, self._news = self._news, Progress()
+        self._comm.send((news, busy), dest=0, tag=REQUEST)
+
+    def _answer(self) -> int:
+        while not self._comm.Iprobe(source=0, tag=ANSWER):
+            time.sleep(PAUSE)
+        return int(self._comm.recv(source=0, tag=ANSWER))
