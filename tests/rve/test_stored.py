@@ -8,6 +8,8 @@ from pointlaw.errors import InputError
 from pointlaw.materials import (
     J2,
     MATERIALS,
+    FiniteJ2,
+    FinitePlaneStrain,
     GeneralisedMaxwell,
     LinearElastic,
     NeoHooke,
@@ -100,6 +102,56 @@ def test_a_relaxing_solid_dissipates_and_a_held_one_keeps_the_energy_of_its_lone
     assert held < instant
 
 
+FINITE = ["neo_hooke", "mooney_rivlin", "gent", "ogden", "holzapfel", "j2_finite", "j2_finite_plane_strain"]
+
+
+@pytest.mark.parametrize("name", FINITE)
+def test_the_stress_of_a_finite_strain_law_is_the_slope_of_what_it_stores(name):
+    law = MATERIALS[name]()
+    energy, m, rng = stored_energy(law), law.kinematics.size, np.random.default_rng(2)
+    size = 1e-3 if "j2" in name else 0.2  # the metal stays elastic
+    F = law.kinematics.reference + size * rng.uniform(-1.0, 1.0, (5, m))
+    state = law.initial_state(5)
+    assert energy(law.kinematics.reference[None], state[:1])[0] == pytest.approx(0.0, abs=1e-12)
+    h = 1e-4 * size
+    slopes = [(energy(F + h * e, state) - energy(F - h * e, state)) / (2.0 * h) for e in np.eye(m)]
+    stress = law.update(F, state, 1.0, tangent=False).stress
+    np.testing.assert_allclose(np.stack(slopes, 1), stress, atol=2e-8 * np.abs(stress).max())
+
+
+def test_the_mean_stress_of_a_rubber_cell_is_the_slope_of_its_mean_energy():
+    """Hill and Mandel at finite strain: the fluctuation is in equilibrium, so the energy does not see it move."""
+    phases = {
+        "matrix": FinitePlaneStrain(NeoHooke(mu=1.0, K=10.0)),
+        "inclusion": FinitePlaneStrain(MATERIALS["ogden"]()),
+    }
+    rve = RVEMaterial(DISC.mesh(4), phases, tolerance=1e-12)
+    energy, F, h = stored_energy(rve), np.array([[1.15, 0.2, -0.05, 0.95]]), 1e-5
+    start = rve.update(F, rve.initial_state(1), 1.0)
+
+    def at(place):
+        return energy(place, rve.update(place, start.state, 1.0, tangent=False).state)[0]
+
+    slopes = [(at(F + h * e) - at(F - h * e)) / (2.0 * h) for e in np.eye(4)]
+    np.testing.assert_allclose(slopes, start.stress[0], atol=1e-8 * np.abs(start.stress).max())
+
+
+def test_finite_plasticity_dissipates_and_rubber_gives_all_of_its_work_back():
+    metal, rubber = FinitePlaneStrain(FiniteJ2(200.0, 0.3, 0.5, H=2.0)), FinitePlaneStrain(NeoHooke(mu=1.0, K=10.0))
+    lost = {}
+    for name, law in (("metal", metal), ("rubber", rubber)):
+        rve = RVEMaterial(DISC.mesh(4), {"matrix": law, "inclusion": rubber}, tolerance=1e-11)
+        path = cyclic([[1.0, 0.3, 0.0, -0.4]], amplitude=0.04, cycles=1, steps=24, kinematics=rve.kinematics)
+        record = drive(rve, path).raise_if_failed()
+        energy, dissipation = path_energies(stored_energy(rve), record)
+        np.testing.assert_allclose(energies(rve, record).elastic, energy, rtol=1e-9, atol=1e-12 * energy.max())
+        assert (energy > -1e-12).all()
+        lost[name] = dissipation[0] / energy.max()
+    assert np.abs(lost["rubber"]).max() < 0.01  # the trapezoidal rule
+    assert np.diff(lost["metal"]).min() > -0.01
+    assert lost["metal"][-1] > 1.0
+
+
 def test_the_batched_and_the_general_engine_store_the_same_energies(tmp_path):
     found = []
     for engine in ("batched", "general"):
@@ -125,7 +177,7 @@ def test_energies_survive_a_resume_sample_by_sample(tmp_path):
 def test_energies_that_are_not_wanted_are_not_there_and_unknown_ones_are_refused(tmp_path):
     plan = make_plan(WALK | {"paths": 1})
     assert load_dataset(sample(PHASES["matrix"], plan, tmp_path / "off", energy=False).dataset).energy is None
-    rubber = NeoHooke(1.0, 10.0)
-    assert load_dataset(sample(rubber, plan, tmp_path / "rubber").dataset).energy is None
-    with pytest.raises(InputError, match="what NeoHooke stores is not known"):
-        sample(rubber, plan, tmp_path / "asked", energy=True)
+    crystal = MATERIALS["crystal_finite"]()
+    assert load_dataset(sample(crystal, plan, tmp_path / "crystal").dataset).energy is None
+    with pytest.raises(InputError, match="what FiniteCrystalPlasticity stores is not known"):
+        sample(crystal, plan, tmp_path / "asked", energy=True)

@@ -6,7 +6,7 @@ from pointlaw.errors import InputError
 from pointlaw.materials.base import Material, Response
 from pointlaw.tensors import FINITE_PLANE_STRAIN, FINITE_STRAIN_3D, Array
 
-_IN_PLANE = np.array([0, 1, 3, 4])  # 11, 12, 21, 22 among the nine
+IN_PLANE = np.array([0, 1, 3, 4])  # 11, 12, 21, 22 among the nine
 
 
 class FinitePlaneStrain(Material):
@@ -34,13 +34,13 @@ class FinitePlaneStrain(Material):
     def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
         """Answer for rows F11, F12, F21, F22; see :meth:`Material.update`."""
         full = np.zeros((len(strain), 9))
-        full[:, _IN_PLANE] = strain
+        full[:, IN_PLANE] = strain
         full[:, 8] = 1.0
         answer = self.law.update(full, state, dt, tangent=tangent)
         moduli = answer.tangent
         return Response(
-            stress=np.ascontiguousarray(answer.stress[:, _IN_PLANE]),
-            tangent=None if moduli is None else np.ascontiguousarray(moduli[:, _IN_PLANE[:, None], _IN_PLANE]),
+            stress=np.ascontiguousarray(answer.stress[:, IN_PLANE]),
+            tangent=None if moduli is None else np.ascontiguousarray(moduli[:, IN_PLANE[:, None], IN_PLANE]),
             state=answer.state,
             status=answer.status,
             dt_factor=answer.dt_factor,

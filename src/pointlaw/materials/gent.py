@@ -27,6 +27,11 @@ class Gent(InvariantHyperelastic):
         super().__init__(K)
         self.mu, self.Jm = mu, Jm
 
+    def isochoric_energy(self, invariants: Array) -> Array:
+        """Return −μ Jm/2 ln(1 − (Ī₁ − 3)/Jm); NaN beyond the locking stretch."""
+        left = 1.0 - (invariants[0] - 3.0) / self.Jm
+        return -0.5 * self.mu * self.Jm * np.log(np.where(left > 0.0, left, np.nan))
+
     def derivatives(self, invariants: Array) -> tuple[Array, Array | None]:
         """Return ∂W/∂Ī₁ and ∂²W/∂Ī₁²; NaN beyond the locking stretch."""
         left = 1.0 - (invariants - 3.0) / self.Jm

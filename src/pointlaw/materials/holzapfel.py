@@ -46,6 +46,19 @@ class HolzapfelGasserOgden(InvariantHyperelastic):
         super().__init__(K, directions / lengths[:, None])
         self.mu, self.k1, self.k2, self.kappa = mu, k1, k2, kappa
 
+    def isochoric_energy(self, invariants: Array) -> Array:
+        """Return the energy of ground substance and fibres; see :meth:`InvariantHyperelastic.isochoric_energy`."""
+        energy: Array = 0.5 * self.mu * (invariants[0] - 3.0)
+        for along in invariants[1:]:
+            E = self._fibre_strain(invariants[0], along)
+            with np.errstate(over="ignore"):
+                energy = energy + 0.5 * self.k1 / self.k2 * np.expm1(self.k2 * E * E)
+        return energy
+
+    def _fibre_strain(self, I1: Array, I4: Array) -> Array:
+        """Return ⟨κ (Ī₁ − 3) + (1 − 3κ)(Ī₄ − 1)⟩, ``[p]``."""
+        return np.maximum(self.kappa * (I1 - 3.0) + (1.0 - 3.0 * self.kappa) * (I4 - 1.0), 0.0)
+
     def derivatives(self, invariants: Array) -> tuple[Array, Array | None]:
         """Return the derivatives with respect to Ī₁ and the Ī₄; see the class for the energy."""
         k, points = invariants.shape
@@ -53,7 +66,7 @@ class HolzapfelGasserOgden(InvariantHyperelastic):
         first[0] = 0.5 * self.mu
         along = 1.0 - 3.0 * self.kappa
         for n in range(1, k):
-            E = np.maximum(self.kappa * (invariants[0] - 3.0) + along * (invariants[n] - 1.0), 0.0)
+            E = self._fibre_strain(invariants[0], invariants[n])
             with np.errstate(over="ignore", invalid="ignore"):  # an overflow marks the row as failed
                 growth = self.k1 * np.exp(self.k2 * E * E)
                 slope = growth * E

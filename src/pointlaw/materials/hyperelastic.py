@@ -58,6 +58,12 @@ def cofactors(F: Array) -> Array:
     return a[:, :, [1, 2, 0]] * b[:, :, [2, 0, 1]] - a[:, :, [2, 0, 1]] * b[:, :, [1, 2, 0]]
 
 
+def volumetric_energy(K: float, J: Array) -> Array:
+    """Return ``U = K/4 (J² − 1 − 2 ln J)`` of ``J[p]``, unit of stress."""
+    energy: Array = 0.25 * K * (J * J - 1.0 - 2.0 * np.log(J))
+    return energy
+
+
 class InvariantHyperelastic(BlockedMaterial):
     """Core of the laws that are functions of isochoric invariants; see the module for their definition.
 
@@ -87,6 +93,18 @@ class InvariantHyperelastic(BlockedMaterial):
         -------
         first [k, p], second [k, k, p] (``None`` if all vanish), both of the unit of stress
         """
+
+    @abstractmethod
+    def isochoric_energy(self, invariants: Array) -> Array:
+        """Return W(Ī₁, Ī₂, Ī₄ …) ``[p]`` of the invariants ``[k, p]``, zero at rest; unit of stress."""
+
+    def elastic_energy(self, strain: Array, state: Array) -> Array:
+        """Return the energy per undeformed volume ``[p]`` at ``F[p, 9]``, unit of stress; NaN where det F ≤ 0."""
+        body = DeformationBatch.of(strain)
+        values, _, degrees = self._invariants(body)
+        scaled = body.J[:, None] ** (-2.0 / 3.0 * degrees) * values
+        energy = self.isochoric_energy(np.ascontiguousarray(scaled.T)) + volumetric_energy(self.K, body.J)
+        return np.where(body.valid, energy, np.nan)
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block; see :meth:`BlockedMaterial.update_block`."""

@@ -55,6 +55,19 @@ class FiniteJ2(BlockedMaterial):
         left = self.Q * np.exp(-self.b * alpha)
         return self.yield_stress + self.H * alpha + self.Q - left, self.H + self.b * left
 
+    def elastic_energy(self, strain: Array, state: Array) -> Array:
+        """Return ``G ‖dev ln Ve‖² + K/2 tr²(ln Ve)`` ``[p]`` at ``F[p, 9]`` and the state reached there.
+
+        Unit of stress, per undeformed volume; NaN where det F ≤ 0.
+        """
+        body = DeformationBatch.of(strain)
+        metric = self.state_layout.split(state)["inverse_plastic_metric"]
+        e, _ = principal_logarithms(body.F @ from_mandel(metric) @ body.F.swapaxes(1, 2))
+        volume = e.sum(axis=1)
+        deviator = e - volume[:, None] / 3.0
+        energy = self.G * np.einsum("pa,pa->p", deviator, deviator) + 0.5 * self.K * volume**2
+        return np.where(body.valid, energy, np.nan)
+
     def _plastic_multiplier(self, trial: Array, alpha: Array) -> tuple[Array, Array]:
         """Return Δα ≥ 0 and the slope of the yield stress there, from the trial von Mises stress ``[p]``.
 

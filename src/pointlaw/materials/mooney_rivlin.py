@@ -28,6 +28,11 @@ class MooneyRivlin(InvariantHyperelastic):
         super().__init__(K)
         self.C10, self.C01 = C10, C01
 
+    def isochoric_energy(self, invariants: Array) -> Array:
+        """Return C10 (Ī₁ − 3) + C01 (Ī₂ − 3); see :meth:`InvariantHyperelastic.isochoric_energy`."""
+        energy: Array = self.C10 * (invariants[0] - 3.0) + self.C01 * (invariants[1] - 3.0)
+        return energy
+
     def derivatives(self, invariants: Array) -> tuple[Array, Array | None]:
         """Return the constants C10 and C01; see :meth:`InvariantHyperelastic.derivatives`."""
         return np.repeat([[self.C10], [self.C01]], invariants.shape[1], axis=1), None

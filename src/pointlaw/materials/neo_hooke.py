@@ -23,6 +23,11 @@ class NeoHooke(InvariantHyperelastic):
         super().__init__(K)
         self.mu = mu
 
+    def isochoric_energy(self, invariants: Array) -> Array:
+        """Return μ/2 (Ī₁ − 3); see :meth:`InvariantHyperelastic.isochoric_energy`."""
+        energy: Array = 0.5 * self.mu * (invariants[0] - 3.0)
+        return energy
+
     def derivatives(self, invariants: Array) -> tuple[Array, Array | None]:
         """Return ∂W/∂Ī₁ = μ/2; see :meth:`InvariantHyperelastic.derivatives`."""
         return np.full_like(invariants, 0.5 * self.mu), None

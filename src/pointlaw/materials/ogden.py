@@ -8,7 +8,7 @@ from pointlaw.errors import InputError
 from pointlaw.materials import checks
 from pointlaw.materials.base import Response, StatusArray
 from pointlaw.materials.blocks import BlockedMaterial
-from pointlaw.materials.hyperelastic import DeformationBatch
+from pointlaw.materials.hyperelastic import DeformationBatch, volumetric_energy
 from pointlaw.materials.spectral import piola_stress, piola_tangent, principal_logarithms, sinhc
 from pointlaw.tensors import FINITE_STRAIN_3D, Array
 
@@ -41,6 +41,14 @@ class Ogden(BlockedMaterial):
         if len(mu) == 0:
             raise InputError("Ogden: give at least one pair of mu and alpha.")
         self.mu, self.alpha, self.K = np.array(mu, dtype=float), np.array(alpha, dtype=float), K
+
+    def elastic_energy(self, strain: Array, state: Array) -> Array:
+        """Return the energy per undeformed volume ``[p]`` at ``F[p, 9]``, unit of stress; NaN where det F ≤ 0."""
+        body = DeformationBatch.of(strain)
+        e, _ = principal_logarithms(body.F @ body.F.swapaxes(1, 2))
+        bar = e - e.mean(axis=1, keepdims=True)
+        powers = np.expm1(bar[:, :, None] * self.alpha).sum(axis=1) @ (self.mu / self.alpha)
+        return np.where(body.valid, powers + volumetric_energy(self.K, body.J), np.nan)
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block; see :meth:`BlockedMaterial.update_block`."""

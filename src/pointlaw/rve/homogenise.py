@@ -6,6 +6,8 @@ is a material. What is found here needs the local fields of the recorded states,
 
 from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI before DOLFINx
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +16,12 @@ from pointlaw.errors import InputError, NotConverged
 from pointlaw.materials import Material, PointStatus
 from pointlaw.materials.reduced import Reduced
 from pointlaw.paths import Record
-from pointlaw.rve.localise import local_fields
+from pointlaw.rve.localise import LocalFields, local_fields
 from pointlaw.rve.material import RVEMaterial
+from pointlaw.rve.stored import StoredEnergy, stored_energy
 from pointlaw.tensors import Array
+
+Density = Callable[[Array, Array, Array], Array]  # elastic energy [p] of local strain, stress and state
 
 
 def homogenise(rve: RVEMaterial, *, dt: float = 1.0) -> Array:
@@ -40,7 +45,8 @@ class Energies:
     work : [n, t]
         Work of the macroscopic stress, ``∫ Σ:dE`` by the trapezoidal rule.
     elastic : [n, t] or None
-        Mean elastic energy ``½ σ:C⁻¹:σ`` of the phases, ``C`` being their virgin stiffness; ``None`` at finite strain.
+        Mean elastic energy of the phases: ``½ σ:C⁻¹:σ`` with their virgin stiffness ``C``; at finite strain what the
+        laws say they store, ``None`` if one of them does not.
     dissipation : [n, t] or None
         ``work − elastic``: dissipated, or stored otherwise than elastically (hardening).
     hill_mandel : [n, t]
@@ -61,10 +67,9 @@ def energies(rve: RVEMaterial, record: Record) -> Energies:
     change = np.diff(record.strain, axis=1)
     power = np.einsum("ntm,ntm->nt", 0.5 * (record.stress[:, 1:] + record.stress[:, :-1]), change)
     work = np.concatenate([np.zeros((n, 1)), np.cumsum(power, axis=1)], axis=1)
-    finite = rve.kinematics.finite
+    stored = _stored(rve)
     elastic, gap = np.full((n, t), np.nan), np.full((n, t), np.nan)
     elastic[:, 0], gap[:, 0] = 0.0, 0.0
-    compliance = {} if finite else {tag: _compliance(law) for tag, law in rve.element.phases.items()}
     for path in range(n):
         before: Array | None = None
         for step in range(1, int(record.reached[path]) + 1):
@@ -78,23 +83,47 @@ def energies(rve: RVEMaterial, record: Record) -> Energies:
             outer = record.stress[path, step] @ change[path, step - 1]
             gap[path, step] = abs(inner - outer) / scale if scale > 0.0 else 0.0
             before = flat
-            if not finite:
-                elastic[path, step] = _elastic(rve, local.weights, local.phase_stress, local.phase_state, compliance)
-    return Energies(work, None if finite else elastic, None if finite else work - elastic, gap)
+            if stored is not None:
+                elastic[path, step] = _elastic(rve, local, stored)
+    return Energies(work, None if stored is None else elastic, None if stored is None else work - elastic, gap)
 
 
-def _elastic(
-    rve: RVEMaterial,
-    weights: Array,
-    stress: dict[str | int, Array],
-    state: dict[str | int, Array],
-    compliance: dict[str | int, Array],
-) -> float:
-    total = 0.0
+def _stored(rve: RVEMaterial) -> dict[str | int, Density] | None:
+    """Return the elastic energy of each phase from local strain, stress and state; ``None`` if one is not known."""
+    found: dict[str | int, Density] = {}
     for tag, law in rve.element.phases.items():
-        full = _full_stress(law, stress[tag], state[tag])
-        density = 0.5 * np.einsum("pi,ij,pj->p", full, compliance[tag], full)
-        total += float(weights[rve.element.cells[tag]].reshape(-1) @ density)
+        if not rve.kinematics.finite:
+            found[tag] = _linear(law)
+        elif (energy := stored_energy(law)) is not None:
+            found[tag] = functools.partial(_without_stress, energy)
+        else:
+            return None
+    return found
+
+
+def _without_stress(energy: StoredEnergy, strain: Array, stress: Array, state: Array) -> Array:
+    return energy(strain, state)
+
+
+def _linear(law: Material) -> Density:
+    """Return ``½ σ:C⁻¹:σ`` of the stress that a small-strain law gave."""
+    compliance = _compliance(law)
+
+    def density(strain: Array, stress: Array, state: Array) -> Array:
+        full = _full_stress(law, stress, state)
+        found: Array = 0.5 * np.einsum("pi,ij,pj->p", full, compliance, full)
+        return found
+
+    return density
+
+
+def _elastic(rve: RVEMaterial, local: LocalFields, stored: dict[str | int, Density]) -> float:
+    total = 0.0
+    for tag, density in stored.items():
+        cells = rve.element.cells[tag]
+        strain = local.strain[cells].reshape(-1, rve.kinematics.size)
+        found = density(strain, local.phase_stress[tag], local.phase_state[tag])
+        total += float(local.weights[cells].reshape(-1) @ found)
     return total / rve.element.volume
 
 

@@ -305,7 +305,7 @@ def _energy_to_keep(law: Material, wanted: bool | None) -> StoredEnergy | None:
     if wanted and known is None:
         raise InputError(
             f"sample: energy = True, but what {type(law).__name__} stores is not known here; leave energy out, or use "
-            "small-strain laws of pointlaw.materials whose stress is linear in an elastic strain."
+            "hyperelastic laws, finite-strain J2, or small-strain laws with an elastic strain of pointlaw.materials."
         )
     return known
 

@@ -7,6 +7,7 @@ of a load step whichever engine made it, and holds where a step was cut, too.
 
 from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI before DOLFINx
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,12 @@ from pointlaw.materials import (
     J2,
     CrystalPlasticity,
     DruckerPrager,
+    FiniteJ2,
+    FinitePlaneStrain,
     GeneralisedMaxwell,
     LinearElastic,
     Material,
+    Ogden,
     Orthotropic,
     Perzyna,
     Rotated,
@@ -27,6 +31,8 @@ from pointlaw.materials import (
     Substepped,
     TransverselyIsotropic,
 )
+from pointlaw.materials.finite_plane_strain import IN_PLANE
+from pointlaw.materials.hyperelastic import InvariantHyperelastic
 from pointlaw.materials.reduced import Reduced
 from pointlaw.materials.rotated import rotation_of_strain
 from pointlaw.paths import Record
@@ -44,8 +50,8 @@ StoredEnergy = Callable[[Array, Array], Array]
 def stored_energy(law: Material) -> StoredEnergy | None:
     """Return the elastic energy of ``law`` as a function of strain and state, or ``None`` if it is not known.
 
-    It is known for the small-strain laws of this package whose stress is linear in an elastic strain, for their
-    reductions, rotations and scalings, and for volume elements of them.
+    It is known for the small-strain laws of this package whose stress is linear in an elastic strain, for hyperelastic
+    laws and finite-strain J2, for their reductions, rotations and scalings, and for volume elements of them.
     """
     kind = type(law)
     if kind in (LinearElastic, Orthotropic, TransverselyIsotropic):
@@ -56,9 +62,13 @@ def stored_energy(law: Material) -> StoredEnergy | None:
         return _plastic(law, np.linalg.inv(law.slip_law.compliance))
     if isinstance(law, GeneralisedMaxwell):
         return _viscous(law)
+    if isinstance(law, InvariantHyperelastic | Ogden | FiniteJ2):
+        return law.elastic_energy
     if isinstance(law, RVEMaterial):
         return _cell(law.element)
-    if isinstance(law, Reduced | Rotated | Scaled | Substepped) and (inner := stored_energy(law.law)):
+    if isinstance(law, FinitePlaneStrain | Reduced | Rotated | Scaled | Substepped) and (
+        inner := stored_energy(law.law)
+    ):
         return _wrapped(law, inner)
     return None
 
@@ -126,6 +136,11 @@ def _wrapped(law: Any, inner: StoredEnergy) -> StoredEnergy:
             full[:, law.free] = state[:, law.state_layout["free_strain"]]
         return inner(full, state[:, own:])
 
+    def plane(strain: Array, state: Array) -> Array:
+        full = np.tile(law.law.kinematics.reference, (len(strain), 1))
+        full[:, IN_PLANE] = strain
+        return inner(full, state)
+
     def rotated(strain: Array, state: Array) -> Array:
         R = state[:, :9].reshape(-1, 3, 3) if own else np.broadcast_to(law.rotation, (len(strain), 3, 3))
         Q = rotation_of_strain(R, law.kinematics)
@@ -134,6 +149,8 @@ def _wrapped(law: Any, inner: StoredEnergy) -> StoredEnergy:
     def scaled(strain: Array, state: Array) -> Array:
         return (state[:, 0] if own else law.factor) * inner(strain, state[:, own:])
 
+    if isinstance(law, FinitePlaneStrain):
+        return plane
     if isinstance(law, Reduced):
         return reduced
     if isinstance(law, Rotated):
@@ -145,7 +162,7 @@ def _cell(element: VolumeElement) -> StoredEnergy | None:
     """Return the mean energy of a volume element; ``None`` if that of a phase is not known."""
     found = {tag: stored_energy(law) for tag, law in element.phases.items()}
     densities = {tag: density for tag, density in found.items() if density is not None}
-    if len(densities) < len(found) or element.kinematics.finite:
+    if len(densities) < len(found):
         return None
     operators = {tag: strain_operator(element, cells) for tag, cells in element.cells.items()}
     # Strains of the points of a phase from macroscopic strain and fluctuation, and the shares of the points.
@@ -153,13 +170,13 @@ def _cell(element: VolumeElement) -> StoredEnergy | None:
         tag: (B @ element.D, sparse.csr_array(B @ element.P), weight / element.volume)
         for tag, (B, weight) in operators.items()
     }
-    layout, m = element.state_layout, element.kinematics.size
+    layout, m, rest = element.state_layout, element.kinematics.size, element.kinematics.reference
     block = max(1, BLOCK // max(element.points.values()))
 
     def some(strain: Array, state: Array) -> Array:
         total, w = np.zeros(len(strain)), np.ascontiguousarray(state[:, layout[FLUCTUATION]].T)
         for tag, (macro, micro, share) in parts.items():
-            local = np.ascontiguousarray((macro @ strain.T + micro @ w).T).reshape(-1, m)
+            local = np.ascontiguousarray((macro @ (strain - rest).T + micro @ w).T).reshape(-1, m) + rest
             phase = state[:, layout[phase_variable(tag)]].reshape(len(local), -1)
             total += densities[tag](local, phase).reshape(len(strain), -1) @ share
         return total
@@ -173,18 +190,22 @@ def _cell(element: VolumeElement) -> StoredEnergy | None:
 
 
 def strain_operator(element: VolumeElement, cells: np.ndarray) -> tuple[sparse.csr_array, Array]:
-    """Return the matrix ``[p·m, n·d]`` from nodal displacements to small strains (Mandel), and the weights ``[p]``.
+    """Return the matrix ``[p·m, n·d]`` from nodal displacements to strains, and the weights ``[p]``.
 
-    The ``p`` points are those of ``cells``, one cell after another.
+    The ``p`` points are those of ``cells``, one cell after another; strains are small ones (Mandel) or ``F − 1``.
     """
     grad, weight = shape_gradients(element, cells)
     d, m = grad.shape[3], element.kinematics.size
     shear = {2: ((0, 1),), 3: ((1, 2), (0, 2), (0, 1))}[d]
     B = np.zeros((*grad.shape[:2], m, grad.shape[2], d))
-    for i in range(d):
-        B[:, :, i, :, i] = grad[..., i]
-    for row, (i, j) in enumerate(shear, start=d):
-        B[:, :, row, :, i], B[:, :, row, :, j] = grad[..., j] / np.sqrt(2.0), grad[..., i] / np.sqrt(2.0)
+    if element.kinematics.finite:
+        for i, j in itertools.product(range(d), repeat=2):
+            B[:, :, d * i + j, :, i] = grad[..., j]
+    else:
+        for i in range(d):
+            B[:, :, i, :, i] = grad[..., i]
+        for row, (i, j) in enumerate(shear, start=d):
+            B[:, :, row, :, i], B[:, :, row, :, j] = grad[..., j] / np.sqrt(2.0), grad[..., i] / np.sqrt(2.0)
     points, unknowns = len(cells) * grad.shape[1], grad.shape[2] * d
     dofs = d * np.asarray(element.V.dofmap.list)[cells][:, :, None] + np.arange(d)
     columns = np.broadcast_to(dofs.reshape(len(cells), 1, 1, unknowns), (len(cells), grad.shape[1], m, unknowns))
