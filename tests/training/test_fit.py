@@ -119,13 +119,7 @@ def test_the_objective_is_the_relative_error_of_stress_and_of_tangent(data) -> N
         data.time, data.strain, data.strain @ stiffness / 0.99, data.card,
         tangent=np.tile(stiffness / 0.96, (data.paths, data.times, 1, 1)),
     )  # fmt: skip
-    scaling = Scaling.fit(linear)
-    net = network()
-    with torch.no_grad():
-        net.head.weight.zero_()
-        matrix = np.diag(1 / np.array(scaling.stress)) @ stiffness @ np.diag(scaling.strain)
-        net.head.prior.copy_(torch.tensor(matrix, dtype=torch.float32))
-    samples = Samples.of(linear, feature_map(("strain",), scaling), scaling.stress, torch.device("cpu"), torch.float32)
+    net, samples = linear_network(stiffness, linear)
     rows, rng = torch.arange(data.paths), torch.Generator().manual_seed(0)
     for weight in (0.0, 0.5):
         config = TrainConfig(tangent_weight=weight)
@@ -133,6 +127,31 @@ def test_the_objective_is_the_relative_error_of_stress_and_of_tangent(data) -> N
         assert loss.item() == pytest.approx(0.01 + weight * 0.04, rel=1e-4)
     for config in (TrainConfig(subsample=1.0), TrainConfig(refine=1.0)):
         assert objective(net, samples, rows, config, rng)["stress"].item() == pytest.approx(0.01, rel=1e-4)
+
+
+def linear_network(stiffness, dataset):
+    """Return a network that answers with ``stiffness``, and ``dataset`` as it sees it."""
+    scaling = Scaling.fit(dataset)
+    net = network()
+    with torch.no_grad():
+        net.head.weight.zero_()
+        matrix = np.diag(1 / np.array(scaling.stress)) @ stiffness @ np.diag(scaling.strain)
+        net.head.prior.copy_(torch.tensor(matrix, dtype=torch.float32))
+    features = feature_map(("strain",), scaling)
+    return net, Samples.of(dataset, features, scaling.stress, torch.device("cpu"), torch.float32)
+
+
+def test_the_first_step_counts_once_more_if_it_is_asked_to(data) -> None:
+    """A linear network on data whose first step alone is 2 % stiffer, which the norm of a path hardly sees."""
+    stiffness = np.diag([3.0, 2.0, 1.0])
+    stress = data.strain @ stiffness
+    stress[:, 1] /= 0.98
+    net, samples = linear_network(stiffness, Dataset(data.time, data.strain, stress, data.card))
+    rows, rng = torch.arange(data.paths), torch.Generator().manual_seed(0)
+    terms = objective(net, samples, rows, TrainConfig(rest_weight=0.3), rng)
+    assert terms["rest"].item() == pytest.approx(0.02, rel=1e-3)
+    assert terms["stress"].item() < 0.005
+    assert "rest" not in objective(net, samples, rows, TrainConfig(), rng)
 
 
 def test_what_does_not_fit_gets_a_sentence(data) -> None:

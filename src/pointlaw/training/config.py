@@ -31,6 +31,8 @@ class TrainConfig(pydantic.BaseModel):
         Inputs of the network: ``strain``, ``increment``, ``dt``.
     tangent_weight : float
         Weight of the relative error of the consistent tangent in the objective; needs data with tangents.
+    rest_weight : float
+        Weight of the relative error of the first step of each path, which decides about the stiffness at rest.
     energy_weight, dissipation_weight : float
         Weights of the relative errors of stored and dissipated energy; they need data with them and a network with
         an ``energy(x, state)``, see :func:`~pointlaw.training.fit`.
@@ -70,6 +72,7 @@ class TrainConfig(pydantic.BaseModel):
     validation: float = pydantic.Field(default=0.15, gt=0, lt=1)
     features: tuple[Feature, ...] = ("strain",)
     tangent_weight: float = pydantic.Field(default=0.0, ge=0)
+    rest_weight: float = pydantic.Field(default=0.0, ge=0)
     energy_weight: float = pydantic.Field(default=0.0, ge=0)
     dissipation_weight: float = pydantic.Field(default=0.0, ge=0)
     balance: Literal["fixed", "uncertainty"] = "fixed"
@@ -89,6 +92,7 @@ class TrainConfig(pydantic.BaseModel):
         return {
             "stress": 1.0,
             "tangent": self.tangent_weight,
+            "rest": self.rest_weight,
             "energy": self.energy_weight,
             "dissipation": self.dissipation_weight,
         }
