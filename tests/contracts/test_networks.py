@@ -44,7 +44,14 @@ VARIANTS = [
     pytest.param(StandardMaterial, {"viscous": True, "strain_scale": 0.05}, id="standard material, viscous"),
 ]
 # Stress and strain that are conjugate have equally many components; others are asked with more features.
-CONJUGATE = {"convex_energy", "gaussian_process", "material_points", "physically_recurrent", "standard_material"}
+CONJUGATE = {
+    "convex_energy",
+    "gaussian_process",
+    "material_points",
+    "physically_recurrent",
+    "slip_systems",
+    "standard_material",
+}
 
 
 @pytest.mark.parametrize("architecture", sorted(NETWORKS))

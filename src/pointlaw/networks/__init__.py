@@ -19,6 +19,7 @@ from pointlaw.networks.minimal_state import MinimalState
 from pointlaw.networks.neural_ode import NeuralODE
 from pointlaw.networks.physically_recurrent import PhysicallyRecurrent
 from pointlaw.networks.plastic_elements import PlasticElements
+from pointlaw.networks.slip_systems import SlipSystems
 from pointlaw.networks.standard_material import StandardMaterial
 from pointlaw.networks.two_fidelity import TwoFidelity
 
@@ -38,6 +39,7 @@ NETWORKS: dict[str, type[Network]] = {
     "neural_ode": NeuralODE,
     "physically_recurrent": PhysicallyRecurrent,
     "plastic_elements": PlasticElements,
+    "slip_systems": SlipSystems,
     "standard_material": StandardMaterial,
     "two_fidelity": TwoFidelity,
 }
@@ -75,6 +77,7 @@ __all__ = [
     "NeuralODE",
     "PhysicallyRecurrent",
     "PlasticElements",
+    "SlipSystems",
     "StandardMaterial",
     "TwoFidelity",
     "autodiff_tangent",
