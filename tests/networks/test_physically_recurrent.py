@@ -163,3 +163,17 @@ def test_no_cycle_of_strain_gains_energy_and_the_books_balance() -> None:
 def test_strain_and_stress_of_different_size_are_refused() -> None:
     with pytest.raises(ValueError, match="same components"):
         PhysicallyRecurrent(features=4, outputs=3)
+
+
+def test_the_softest_element_of_a_fresh_network_leaves_the_straight_line_at_the_strain_it_is_told() -> None:
+    C = torch.eye(1, **DOUBLE)
+    strain = torch.linspace(0.0, 0.2, 401, **DOUBLE)[1:].reshape(1, -1, 1)
+    kinks = []
+    for first in (0.01, 0.1):
+        made = PhysicallyRecurrent(features=1, outputs=1, elements=30, first_yield=first, seed=3).double()
+        made.prepare(torch.ones(1, 1, 1, **DOUBLE), torch.ones(1, 1, 1, **DOUBLE), C)
+        softer = 1.0 - made.scan(strain)[0, :, 0] / strain[0, :, 0]
+        kinks.append(float(strain[0, (softer > 1e-9).nonzero()[0, 0], 0]))
+    assert kinks[1] > 3.0 * kinks[0]
+    with pytest.raises(ValueError, match="first_yield = 2"):
+        PhysicallyRecurrent(features=1, outputs=1, first_yield=2.0)

@@ -32,6 +32,9 @@ class PhysicallyRecurrent(Incremental):
         Number of elements ``k``.
     size : int, optional
         Components ``d`` of the stress of an element; ``features`` if omitted.
+    first_yield : float
+        Radius of the element that yields first, before training, in typical strains of an element. Data that show the
+        onset of yield want it small.
     seed : int, optional
         Of the first weights; torch's generator if omitted.
 
@@ -45,12 +48,29 @@ class PhysicallyRecurrent(Incremental):
     unit: Tensor
 
     def __init__(
-        self, *, features: int, outputs: int, elements: int = 32, size: int | None = None, seed: int | None = None
+        self,
+        *,
+        features: int,
+        outputs: int,
+        elements: int = 32,
+        size: int | None = None,
+        first_yield: float = 0.08,
+        seed: int | None = None,
     ):
         if features != outputs:
             raise ValueError(f"strain and stress have the same components; got features={features}, outputs={outputs}")
         d = features if size is None else size
-        config = {"features": features, "outputs": outputs, "elements": elements, "size": d, "seed": seed}
+        config = {
+            "features": features,
+            "outputs": outputs,
+            "elements": elements,
+            "size": d,
+            "first_yield": first_yield,
+            "seed": seed,
+        }
+        if not 0.0 < first_yield < LARGEST_RADIUS:
+            raise ValueError(f"first_yield = {first_yield} must lie between 0 and {LARGEST_RADIUS}")
+        first = ((first_yield, LARGEST_RADIUS), *RANGES)
         memory = {"stress": elements * d, "plastic": elements}
         super().__init__(strains=features, memory=memory, features=features, outputs=outputs, config=config)
         self.elements, self.size = elements, d
@@ -59,12 +79,10 @@ class PhysicallyRecurrent(Incremental):
         spread = torch.randn(elements * d, features, generator=rng) * math.sqrt(ELASTOPLASTIC / (elements * d))
         self.weight = nn.Parameter(torch.cat([spread, math.sqrt(1.0 - ELASTOPLASTIC) * torch.eye(features)]))
         self.root = nn.Parameter(torch.eye(features))
-        order = [torch.randperm(elements, generator=rng) for _ in RANGES]
+        order = [torch.randperm(elements, generator=rng) for _ in first]
         if seed is None:
             torch.set_rng_state(rng.get_state())
-        ranges = [
-            torch.linspace(math.log(a), math.log(b), elements)[o] for (a, b), o in zip(RANGES, order, strict=True)
-        ]
+        ranges = [torch.linspace(math.log(a), math.log(b), elements)[o] for (a, b), o in zip(first, order, strict=True)]
         self.log_law = nn.Parameter(torch.stack(ranges, 1))
         self.register_buffer("unit", torch.zeros(()))  # size of the stiffness's root; zero in a fresh network
         self.set_typical_strain(1.0)
@@ -73,7 +91,8 @@ class PhysicallyRecurrent(Incremental):
         """Scale radii and hardening lengths to what elements see of strains with components of this size."""
         energy = float(self.unit_root().detach().square().sum().sqrt()) * strain
         typical = energy * math.sqrt(ELASTOPLASTIC / self.elements)
-        lengths = torch.tensor([RANGES[0], RANGES[2]]).log().mean(1) + math.log(typical)
+        ranges = ((self.config["first_yield"], LARGEST_RADIUS), RANGES[1])
+        lengths = torch.tensor(ranges).log().mean(1) + math.log(typical)
         with torch.no_grad():
             for column, length in zip((0, 2), lengths, strict=True):
                 self.log_law[:, column] += length.to(self.log_law) - self.log_law[:, column].mean()
@@ -168,8 +187,8 @@ class PhysicallyRecurrent(Incremental):
 
 LARGEST = 16  # features, and components of an element, of the compiled step; MOST in its source
 ELASTOPLASTIC = 0.7  # share of the stiffness that begins in the elements; the rest stays elastic
-# First spread of R₀ (in typical strains of an element), h, l (in typical strains) and c.
-RANGES = ((0.08, 1.6), (0.1, 0.8), (0.16, 4.0), (0.3, 0.4))
+LARGEST_RADIUS = 1.6  # first R₀ of the element that yields last, in typical strains of an element
+RANGES = ((0.1, 0.8), (0.16, 4.0), (0.3, 0.4))  # first spread of h, l (in typical strains) and c
 
 
 def first_stiffness(x: Tensor, y: Tensor) -> Tensor:
