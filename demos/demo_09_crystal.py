@@ -3,8 +3,13 @@
 #
 # He, Heider & Markert (2024, doi 10.48550/arXiv.2410.08214) train an LSTM on 1,176 tests of an FCC crystal and call it
 # from a finite-element code, with a tangent by back-propagation. They leave open how accurate the law is, how Newton's
-# method fares and what is gained. Here the experiment is repeated with those figures, and with a step-consistent
-# cell beside the LSTM.
+# method fares and what is gained. Here the experiment is repeated with those figures, and with a better cell beside the
+# LSTM: `slip_systems`, sixteen learned systems that slip under one stress. It knows the form of the flow rule and the
+# elastic constants, as every law may; how many systems there are, how they lie, how strong they are, how they harden
+# and how much one hardens another it has to find.
+#
+# What was asked of it before it was trained: an error below that of the LSTM; a test cut into 16 times finer steps
+# within 0.5 %; the force of a bar within 3 %; no more than one Newton iteration a step more or less than the crystal.
 #
 # It illustrates how to:
 #
@@ -37,11 +42,11 @@ from pointlaw.materials.slip import SCHMID_SYM
 from pointlaw.tensors import rotation
 
 HERE, WORLD = Path(__file__).parent, MPI.COMM_WORLD
-CELLS = {"lstm": "LSTM", "physically_recurrent": "physically rec."}
+CELLS = {"lstm": "LSTM", "slip_systems": "slip systems"}
 if "--train" in sys.argv:
     if WORLD.rank == 0:
         for cell in CELLS:
-            crystal.train(cell, crystal.CELLS[cell][1], HERE / "laws", copies=cell != "physically_recurrent")
+            crystal.train(cell, crystal.CELLS[cell][1], HERE / "laws", copies=cell not in crystal.FEW_WEIGHTS)
     WORLD.barrier()
 laws = {label: load_law(HERE / "laws" / f"crystal_{cell}.safetensors") for cell, label in CELLS.items()}
 teacher = crystal.teacher()
@@ -190,23 +195,33 @@ spread = {name: np.linalg.norm(F - runs[name][1]) / np.linalg.norm(runs[name][1]
 misses = {name: np.linalg.norm(runs[name][1] - force) / np.linalg.norm(force) for name in laws}
 
 # %% [markdown]
-# **A look inside.** In energy ½ ε·C·ε, what do the elements of the physically recurrent network see? Those that see the
-# volume must not yield, for slip keeps the volume; do the others look along the slip systems, like a Schmid tensor?
+# **A look inside.** Do the learned systems lie as the slip systems of the crystal? The angle is that of the energy
+# ½ ε·C·ε. A system matters if its resistance lets it slip.
 
 # %%
-network = laws["physically rec."].network
-blocks = network.encoder().detach().double().numpy()[: network.elements]
-C = network.stiffness().detach().double().numpy()
-shares = np.einsum("ki,ij,kj->k", blocks, np.linalg.inv(C), blocks)  # of the stiffness, of six in all
-schmid = SCHMID_SYM @ rotation(crystal.ORIENTATION).T
-lengths = np.sqrt(np.einsum("ai,ij,aj->a", schmid, C, schmid))
-cosine = np.abs(blocks @ schmid.T / np.sqrt(shares)[:, None] / lengths).max(axis=1)
-volume = np.abs(blocks @ crystal.UNIT_TRACE) / np.linalg.norm(blocks, axis=1)
-slipping = volume < 0.5
-random = np.random.default_rng(0).standard_normal((4000, 6))
-random -= np.outer(random @ crystal.UNIT_TRACE, crystal.UNIT_TRACE)
-seen = np.linalg.cholesky(C).T @ schmid.T / lengths
-chance = np.abs(random @ seen / np.linalg.norm(random, axis=1, keepdims=True)).max(axis=1).mean()
+network, scale = laws["slip systems"].network, laws["slip systems"].card.scaling.stress[0]
+systems = network.directions().detach().double().numpy()
+g0, more, h0, q, n = network.law().detach().double().numpy()
+root = network.unit_root().detach().double().numpy()
+seen = SCHMID_SYM @ rotation(crystal.ORIENTATION).T @ root.T  # the twelve Schmid tensors in the coordinates of energy
+length = np.linalg.norm(seen, axis=1)
+cosine = np.abs(systems @ (seen / length[:, None]).T)
+# By chance: as many random directions that leave the volume alone.
+draws = np.random.default_rng(0).standard_normal((500, len(systems), 6))
+draws -= (draws @ crystal.UNIT_TRACE)[..., None] * crystal.UNIT_TRACE
+draws = draws @ root.T
+draws /= np.linalg.norm(draws, axis=2, keepdims=True)
+chance = np.abs(draws @ (seen / length[:, None]).T).max(axis=1).mean()
+partner = cosine.argmax(axis=0)  # the learned system nearest to each Schmid tensor
+spare = np.setdiff1d(np.arange(len(systems)), partner)
+unit = scale * length.mean()  # of a resolved shear stress, MPa
+found = {
+    "g0": unit * np.median(g0[partner]),
+    "g_sat": unit * np.median((g0 + more)[partner]),
+    "h0": unit * length.mean() * np.median((h0 * (g0 + more) / more)[partner]),
+    "q": q[0],
+    "n": n[0],
+}
 
 
 # %%
@@ -220,8 +235,8 @@ def draw(path):
 
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     colours = dict(zip(runs, ("black", "tab:orange", "tab:blue"), strict=True))
-    figure = plt.figure(figsize=(11.5, 6.4), layout="constrained")
-    axes = figure.subplot_mosaic([["force", "crystal"], ["error", "LSTM"], ["error", "physically rec."]])
+    figure = plt.figure(figsize=(11.5, 8.4), layout="constrained")
+    axes = figure.subplot_mosaic([["force", "crystal"], ["error", "LSTM"], ["inside", "slip systems"]])
     for name, (_, F, _, _) in runs.items():
         axes["force"].plot(1e3 * u, F, color=colours[name], ls="-" if name == "crystal" else "--", label=name)
     axes["force"].set(xlabel="displacement of the end / µm", ylabel="force / N", title="pulled, and half the way back")
@@ -231,6 +246,12 @@ def draw(path):
         axes["error"].bar(place, 100 * row["errors"], 0.28, color=colours[name], label=name)
     axes["error"].set_xticks(range(len(KINDS)), KINDS)
     axes["error"].set(ylabel="error of the deviator / %", title="80 tests that training never saw")
+    order = np.concatenate([partner, spare])
+    axes["inside"].imshow(cosine[order].T, cmap="Greys", vmin=0.0, vmax=1.0, aspect="auto")
+    axes["inside"].set(ylabel="Schmid tensor", title="learned systems and Schmid tensors, |cosine|: black 1")
+    axes["inside"].set_xlabel("learned system, below: resistance g0 / MPa")
+    axes["inside"].set_xticks(range(len(order)), [f"{unit * g0[k]:.0f}" for k in order])
+    axes["inside"].set_yticks([])
     limits = np.percentile(runs["crystal"][2][1], [1, 99])
     for name in runs:
         corners, stress = runs[name][2]
@@ -265,21 +286,32 @@ if WORLD.rank == 0:
         late = np.linalg.norm(F - force) / np.linalg.norm(force)
         print(f"{name} in three times finer steps: the force moves by {spread[name]:.1e}, its error is then {late:.1%}")
     print(
-        f"elements: {np.sum(~slipping)} of {len(shares)} see the volume; the others see "
-        f"{volume[slipping].mean():.0%} of it and "
-        f"lie near a slip system by a cosine of {cosine[slipping].mean():.2f}, by chance {chance:.2f}"
+        f"each Schmid tensor has a learned system of its own at a cosine of {cosine.max(axis=0).min():.5f} at least "
+        f"(by chance {chance:.2f}); the other {len(spare)} need {min(g0[spare]) / np.median(g0[partner]) - 1:.0%} more "
+        "stress at least"
     )
+    print(f"{'':<10}" + "".join(f"{name:>9}" for name in found))
+    print(f"{'learned':<10}" + "".join(f"{value:>9.1f}" for value in found.values()))
+    print(f"{'crystal':<10}" + "".join(f"{crystal.COPPER[name]:>9.1f}" for name in found))
 
 # %% [markdown]
-# **What came out.** The LSTM is the better reader of tests, trained on all copies that symmetry gives (a smaller one
-# without them, and with an eighth of the gradient steps, erred by 18 %), and Newton's method does not notice which law
-# it solves. But the LSTM is tied to the steps it was trained with: cut into 16, the same test gets another answer, a
-# held strain lets its stress drift by a sixth, and the force of the bar depends on the number of steps. Elements in
-# parallel have none of these faults (one that sees a single projection of the strain remembers its turning points,
-# nothing else), and have found that slip keeps the volume. But they do not become slip systems, and err more. A likely
-# reason: their stresses add up, so that what a strain rate can reach is a zonoid, and the yield polytope of the crystal
-# (Bishop & Hill 1951, doi 10.1080/14786444108561385) is none. More elements, or elements of six components, do not
-# help.
+# **What came out.** All that was asked for holds. The slip systems err by 0.4 % where the LSTM errs by 8.2 %, without
+# the copies that symmetry gives and in five minutes of training; that is less than the 1.1 % by which the crystal's own
+# stress changes when it is strained ten times faster, which no law here can see. Cut into 16, a test gets another
+# answer from the LSTM (30 %), a held strain lets its stress drift by a sixth, and the force of the bar depends on the
+# number of steps (11 %); the slip systems move by 0.14 %, not at all, and by 0.07 %. In the bar they miss the force by
+# 0.2 %, the LSTM by 17 %. Newton's method takes half an iteration a step more than with the crystal, and an evaluation
+# a third of the crystal's time.
+#
+# Nobody told the cell how the crystal lies, nor that it has twelve systems: twelve of the sixteen became them, and four
+# stayed too strong to slip. Resistance, latent hardening and exponent are those of the crystal as well; saturation and
+# first hardening (104 and 640 instead of 110 and 542 MPa) are met less well, since strains of 1.5 % show little of a
+# saturation. So this is a case of finding the parameters of a crystal from tests, and owes its accuracy to a teacher
+# of the same family. The LSTM presumes nothing, and pays for it.
+#
+# Elements in parallel (`physically_recurrent`) have no fault of the LSTM either, but err by 18 % here. A likely reason:
+# their stresses add up, so that what a strain rate can reach is a zonoid, and the yield polytope of the crystal (Bishop
+# & Hill 1951, doi 10.1080/14786444108561385) is none. Slips that add up under one stress make any polytope.
 
 # %%
 if WORLD.rank == 0:
@@ -288,17 +320,17 @@ if WORLD.rank == 0:
             raise SystemExit(f"{name}: the tangent misses central differences by more than 1e-6.")
         if not abs(runs[name][3]["iterations"] - base["iterations"]) <= base["steps"]:
             raise SystemExit(f"{name} takes more than one Newton iteration a step more or less than the crystal.")
+    better = figures["slip systems"]
+    if not better["error"] < figures["LSTM"]["error"]:
+        raise SystemExit(f"The slip systems err by {better['error']:.1%}, no less than the LSTM.")
+    if not (better["refined"] < 0.005 and better["drift"] == 0.0):
+        raise SystemExit("The slip systems depend on the steps in which a test is read, or drift.")
     # The LSTM's force depends on the number of steps, so a limit on it would say nothing about the law.
-    if not misses["physically rec."] < 0.15:
-        raise SystemExit(
-            f"The physically recurrent network misses the force by {misses['physically rec.']:.1%}, over 15 %."
-        )
-    steady = figures["physically rec."]
-    if not (steady["refined"] < 1e-9 and steady["drift"] < 1e-12):
-        raise SystemExit("The physically recurrent network depends on the steps in which a test is read, or drifts.")
+    if not misses["slip systems"] < 0.03:
+        raise SystemExit(f"The slip systems miss the force by {misses['slip systems']:.1%}, over 3 %.")
     if not (figures["LSTM"]["error"] < 0.09 and figures["LSTM"]["refined"] > 0.1):
         raise SystemExit("The LSTM is no longer both accurate on its own steps and wrong on finer ones.")
-    if not (spread["physically rec."] < 0.02 < spread["LSTM"]):
+    if not (spread["slip systems"] < 0.02 < spread["LSTM"]):
         raise SystemExit("It is no longer the LSTM alone whose force depends on the steps of the bar.")
-    if not (volume[slipping].max() < 0.3 and volume[~slipping].min() > 0.9):
-        raise SystemExit("Some element sees the volume and the shape at the same time.")
+    if not (len(set(partner)) == 12 and cosine.max(axis=0).min() > 0.99):
+        raise SystemExit("The learned systems are no longer those of the crystal.")

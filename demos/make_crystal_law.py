@@ -1,10 +1,10 @@
-"""Train the learned laws of the crystal demo: an LSTM and step-consistent cells.
+"""Train the learned laws of the crystal demo: an LSTM and a cell of slip systems.
 
 He, Heider & Markert (2024, doi 10.48550/arXiv.2410.08214) train an LSTM on 1,176 strain-controlled tests of one FCC
 crystal and put it into a finite-element code. Here are as many tests of a copper crystal in a fixed orientation, drawn
 at random. A crystal cannot tell its 24 cubic orientations apart, so every test is one of 24 whose answers are
-known without asking: ``--plain`` leaves them out. The physically recurrent network, which has too few weights to gain
-from them, is always trained without. Ten minutes of one core at most for each law.
+known without asking: ``--plain`` leaves them out. Cells of a few hundred weights, which do not gain from them, are
+always trained without. Ten minutes of one core at most for each law.
 
     python demos/make_crystal_law.py            # writes demos/laws/crystal_CELL.safetensors of both
     python demos/make_crystal_law.py --cells lstm --plain --epochs 20 --out /tmp
@@ -51,12 +51,18 @@ CELLS = {
         {"states": 24, "hidden": 64, "layers": 1},
         TrainConfig(epochs=12, batch=96, learning_rate=1e-2, patience=100),
     ),
-    # Elements of size 1 see one projection of the strain each, as a slip system does.
+    # Neither its number of systems nor its exponent nor its orientation is that of the teacher.
+    "slip_systems": (
+        {"systems": 16, "exponent": 30.0, "seed": 0},
+        TrainConfig(epochs=30, batch=32, learning_rate=0.02, patience=100, precision="float64"),
+    ),
+    # Not shipped: it errs by 18 %. Elements of size 1 see one projection of the strain each, as a slip system does.
     "physically_recurrent": (
         {"elements": 48, "size": 1, "seed": 0},
         TrainConfig(epochs=15, batch=16, learning_rate=0.03, patience=100, precision="float64"),
     ),
 }
+FEW_WEIGHTS = ("slip_systems", "physically_recurrent")
 
 
 def teacher() -> Rotated:
@@ -157,7 +163,7 @@ def train(cell: str, config: TrainConfig, out: Path, *, copies: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", nargs="+", choices=CELLS, default=["lstm", "physically_recurrent"])
+    parser.add_argument("--cells", nargs="+", choices=CELLS, default=["lstm", "slip_systems"])
     parser.add_argument("--plain", action="store_true", help="without the copies that symmetry gives")
     parser.add_argument("--epochs", type=int, help="instead of the configured number")
     parser.add_argument("--out", type=Path, default=HERE / "laws", help="folder of the law files")
@@ -167,7 +173,7 @@ def main() -> None:
     for cell in options.cells:
         config = CELLS[cell][1]
         config = config.model_copy(update={"epochs": options.epochs}) if options.epochs else config
-        train(cell, config, options.out, copies=not options.plain and cell != "physically_recurrent")
+        train(cell, config, options.out, copies=not options.plain and cell not in FEW_WEIGHTS)
 
 
 if __name__ == "__main__":
