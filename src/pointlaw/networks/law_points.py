@@ -7,7 +7,6 @@ stress, tangent and state, and the tangent of the network is a closed form of it
 (``pointlaw.laws``) derives the class that makes a law from its name.
 """
 
-import functools
 import json
 import weakref
 from abc import abstractmethod
@@ -92,9 +91,8 @@ class LawPoints(Points):
 
     @torch.jit.unused
     def tangent(self, strain: Tensor, state: Tensor, dt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return stress, state and tangent ``dσ/dε [r, k, m, m]``, without further derivatives."""
-        with torch.no_grad():
-            answer: tuple[Tensor, Tensor, Tensor] = LawStep.apply(strain, state, dt, self.batch, True)
+        """Return stress, state and tangent ``dσ/dε [r, k, m, m]`` by one call of the law."""
+        answer: tuple[Tensor, Tensor, Tensor] = LawStep.apply(strain, state, dt, self.batch, True)
         return answer
 
 
@@ -107,12 +105,7 @@ class LawStep(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return stress ``[r, k, m]``, memory ``[r, k, s]`` and tangent ``[r, k, m, m]``, empty unless ``wanted``."""
         rows, k, m = strain.shape
-        first = batch.start(rows)
-        inputs = (
-            _numpy(strain).reshape(-1, m),
-            _numpy(memory).reshape(-1, batch.s) + first,
-            _numpy(dt).repeat(k),
-        )
+        first, inputs = batch.start(rows), _inputs(strain, memory, dt, batch)
         answer = batch.ask(*inputs, tangent=wanted)
 
         def tensor(array: Any, *shape: int) -> Tensor:
@@ -173,12 +166,39 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[None, ...]:
         """Refuse, unless nothing is asked for."""
-        if any(cotangent is not None and bool(cotangent.any()) for cotangent in cotangents):
-            raise RuntimeError(
-                "A law as a neuron has second derivatives by the strain of a single step only: train on tangents with "
-                "steps=1."
-            )
+        _refuse(*cotangents)
         return (None,) * 8
+
+
+class _ByTime(torch.autograd.Function):
+    """The derivative of the stress by the length of the step, by differences; it cannot be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, strain: Tensor, memory: Tensor, dt: Tensor, batch: LawBatch) -> Tensor:
+        """Return ``dσ/ddt [r, k, m]``."""
+        return torch.from_numpy(batch.by_time(*_inputs(strain, memory, dt, batch))).to(strain).view(strain.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[None, ...]:
+        """Refuse, unless nothing is asked for."""
+        _refuse(*cotangents)
+        return (None,) * 4
+
+
+def _refuse(*cotangents: Tensor | None) -> None:
+    """Raise ``RuntimeError`` where second derivatives are asked for that are not known."""
+    if any(cotangent is not None and bool(cotangent.any()) for cotangent in cotangents):
+        raise RuntimeError(
+            "A law as a neuron has second derivatives by the strain of a single step only: train on tangents with "
+            "steps=1."
+        )
+
+
+def _inputs(strain: Tensor, memory: Tensor, dt: Tensor, batch: LawBatch) -> tuple[Any, Any, Any]:
+    """Return strain, state and length of the step of all points in NumPy; the memory lacks the virgin state."""
+    rows, k, m = strain.shape
+    state = _numpy(memory).reshape(-1, batch.s) + batch.start(rows)
+    return _numpy(strain).reshape(-1, m), state, _numpy(dt).repeat(k)
 
 
 class PointsKernel(Kernel):
@@ -207,37 +227,62 @@ class PointsKernel(Kernel):
     def write(self, x: Tensor, state: Tensor, stress: Tensor, new_state: Tensor, tangent: Tensor | None) -> None:
         """Write as :meth:`forward` does."""
         (network,) = self.network if hasattr(self, "network") else _KERNELS[self.number].network
-        x, state, rows, m = x.double()[:, : network.features], state.double(), len(x), network.outputs
-        local, dt = network.localise(x[:, :m]), network.times(x)
-        first, begin = 0, 0
-        parts, moduli = [], []
-        for group, k, s in zip(network.groups, network.counts, network.memories, strict=True):
-            memory = state[:, begin : begin + k * s].reshape(rows, k, s)
-            inputs = local[:, first : first + k], memory, dt
-            if tangent is None:
-                answer, new = group(*inputs)
-            else:
-                slopes_of = group.tangent if isinstance(group, LawPoints) else functools.partial(_slopes, group)
-                answer, new, slopes = slopes_of(*inputs)
-                moduli.append(slopes)
-            parts.append(answer)
-            new_state[:, begin : begin + k * s] = new.flatten(1)
-            first, begin = first + k, begin + k * s
+        x, state = x.double()[:, : network.features], state.double()
         S, A = self.S.to(x), self.A.to(x)
-        stress.copy_(network.answer(torch.cat(parts, 1)) @ S.T)
-        if tangent is not None:
-            chained = torch.cat(moduli, 1) @ network.encoder  # [r, k, m, m]
-            slope = network.answer(chained.permute(0, 3, 1, 2))  # [r, m (of the strain), m]
-            tangent.copy_((S @ slope.transpose(1, 2) @ A[:m]).flatten(1))
+        with torch.no_grad():
+            if tangent is None:
+                y, new = network.step(x, state)
+            else:
+                y, new, slope = step_in_closed_form(network, x, state, by_time=False)
+                tangent.copy_((S @ slope @ A[: network.outputs]).flatten(1))
+        stress.copy_(y @ S.T)
+        new_state.copy_(new)
 
 
-def _slopes(group: Points, strain: Tensor, state: Tensor, dt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return stress, state and tangent ``[r, k, m, m]`` of points written in torch: rows and points are independent."""
+def step_in_closed_form(network: Any, x: Tensor, state: Tensor, *, by_time: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``y[r, m]``, the new state and ``dy/dx[r, m, f]``: ``Σ Dᵀ C E`` of the laws, the rest by differentiation.
+
+    ``network`` is a :class:`~pointlaw.networks.material_points.MaterialPoints` that takes one step at a time; without
+    ``by_time`` the derivatives end with those by the strain.
+    """
+    graph, m = torch.is_grad_enabled(), network.outputs
+    leaf = x if x.requires_grad else x.detach().requires_grad_()
+    slope = x.new_zeros(len(x), x.shape[1] if by_time else m, m)  # transposed
+    others, answers, memories = [], [], []
+    first = begin = 0
     with torch.enable_grad():
-        leaf = strain.detach().requires_grad_()
-        stress, new = group(leaf, state, dt)
-        rows = [torch.autograd.grad(part.sum(), leaf, retain_graph=True)[0] for part in stress.unbind(-1)]
-    return stress.detach(), new.detach(), torch.stack(rows, -2)
+        local, dt = network.localise(leaf[:, :m]), network.times(leaf)
+    for group, k, s in zip(network.groups, network.counts, network.memories, strict=True):
+        part, memory = slice(first, first + k), state[:, begin : begin + k * s].reshape(len(x), k, s)
+        if isinstance(group, LawPoints):
+            stress, new, moduli = group.tangent(local[:, part], memory, dt)
+            slope = slope + _padded(network.share((moduli @ network.encoder[part]).permute(0, 3, 1, 2), first), slope)
+            if by_time and network.timed:
+                moving = _ByTime.apply(local[:, part], memory, dt, group.batch)
+                share = network.share(moving, first) * (x[:, m:] >= 0.0)  # no step is shorter than 0
+                slope = slope + _padded(share.unsqueeze(1), slope, last=True)
+            answers.append(network.share(stress, first))
+        else:
+            with torch.enable_grad():
+                stress, new = group(local[:, part], memory, dt)
+                others.append(network.share(stress, first))
+        memories.append(new.flatten(1))
+        first, begin = first + k, begin + k * s
+    if others:
+        with torch.enable_grad():
+            rest = torch.stack(others).sum(0)
+            sums = rest.sum(0).unbind()  # rows are independent
+        rows = [torch.autograd.grad(part, leaf, retain_graph=True, create_graph=graph)[0] for part in sums]
+        slope = slope + torch.stack(rows, 2)[:, : slope.shape[1]]
+        answers.append(rest)
+    found = torch.stack(answers).sum(0), torch.cat(memories, 1), slope.transpose(1, 2)
+    return found if graph else (found[0].detach(), found[1].detach(), found[2].detach())
+
+
+def _padded(rows: Tensor, like: Tensor, *, last: bool = False) -> Tensor:
+    """Return ``rows[r, n, m]`` as the first, or the last, of as many rows as ``like`` has."""
+    missing = like.shape[1] - rows.shape[1]
+    return torch.nn.functional.pad(rows, (0, 0, missing, 0) if last else (0, 0, 0, missing))
 
 
 def _numpy(tensor: Tensor) -> Any:

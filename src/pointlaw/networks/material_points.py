@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pointlaw.networks.base import Network
-from pointlaw.networks.law_points import LawPoints, PointsKernel
+from pointlaw.networks.law_points import LawPoints, PointsKernel, step_in_closed_form
 from pointlaw.networks.points import POINTS, Points
 
 # Six elastoplastic and two elastic points; all moduli are relative, since the decoder finds the unit of stress.
@@ -92,6 +92,7 @@ class MaterialPoints(Network):
         )
         self.groups = nn.ModuleList(groups)
         self.counts, self.memories = [g.count for g in groups], [g.memory for g in groups]
+        self.closed_form = steps == 1 and any(isinstance(group, LawPoints) for group in groups)
         self.neurons, self.steps, self.tied, self.timed = sum(self.counts), steps, tied, features > outputs
         rng = torch.Generator()
         rng.manual_seed(seed) if seed is not None else rng.set_state(torch.get_rng_state())
@@ -145,12 +146,16 @@ class MaterialPoints(Network):
             first = first + k
         return self.answer(torch.cat(stresses, 2))
 
+    def step_tangent(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``y``, the new state and ``dy/dx``, of laws in NumPy by their tangents; see the base class."""
+        if self.closed_form:
+            return step_in_closed_form(self, x, state, by_time=True)
+        return super().step_tangent(x, state)
+
     def kernel(self, A: Tensor, S: Tensor, block: int) -> PointsKernel | None:
         """Return a :class:`PointsKernel` if laws in NumPy are among the points; see :meth:`Network.kernel`."""
-        laws = any(isinstance(group, LawPoints) for group in self.groups)
-        if not laws or self.steps > 1 or A[self.outputs :].any():
-            return None
-        return PointsKernel(self, A, S)
+        # Features where the length of the step follows the strain are none that training has.
+        return PointsKernel(self, A, S) if self.closed_form and not A[self.outputs :].any() else None
 
     @torch.jit.export
     def times(self, x: Tensor) -> Tensor:
@@ -188,8 +193,13 @@ class MaterialPoints(Network):
 
     def answer(self, stress: Tensor) -> Tensor:
         """Return ``y[..., m]`` from the stresses ``[..., k, m]`` of all points."""
+        return self.share(stress, 0)
+
+    def share(self, stress: Tensor, first: int) -> Tensor:
+        """Return what the stresses ``[..., k, m]`` of the points from number ``first`` on add to the answer."""
         unit = torch.where(self.unit > 0.0, self.unit, torch.ones_like(self.unit))
-        return unit * (stress.flatten(-2) @ self.decoder().flatten(0, 1))
+        part = self.decoder()[first : first + stress.shape[-2]]
+        return unit * (stress.flatten(-2) @ part.flatten(0, 1))
 
     @torch.jit.export
     def decoder(self) -> Tensor:
