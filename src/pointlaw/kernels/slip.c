@@ -20,17 +20,17 @@ typedef double systems[MOST] __attribute__((aligned(64)));
 typedef struct {
     long m, K, P; /* P: systems with the empty ones that fill the last lanes */
     double q, n, unit;
-    systems A[SIZE], g0, cap, h0;
+    systems A[SIZE], g0, cap, rate; /* rate: h0/c */
 } solid;
 
 typedef struct {
     double t[SIZE], rt[SIZE], size;
-    systems a, ra, increment, k, ratio, h;
+    systems a, ra, increment, k, ratio, b;
 } place;
 
 typedef struct {
     double matrix[SIZE][SIZE], c;
-    systems pull, kx, d, delta;
+    systems pull, kx, delta, beta;
 } linear;
 
 static void lay_out(solid *s, long m, long K, const double *directions, const double *law)
@@ -40,7 +40,8 @@ static void lay_out(solid *s, long m, long K, const double *directions, const do
     s->q = law[3 * K], s->n = law[4 * K];
     for (long k = 0; k < s->P; k++) {
         int real = k < K;
-        s->g0[k] = real ? law[k] : 1.0, s->cap[k] = real ? law[K + k] : 1.0, s->h0[k] = real ? law[2 * K + k] : 0.0;
+        s->g0[k] = real ? law[k] : 1.0, s->cap[k] = real ? law[K + k] : 1.0;
+        s->rate[k] = real ? law[2 * K + k] / law[K + k] : 0.0;
         s->unit += real ? law[k] / K : 0.0;
         for (long i = 0; real && i < m; i++) s->A[i][k] = directions[k * m + i];
     }
@@ -79,8 +80,7 @@ static void look(const solid *s, place *p, const double *trial, const double *ol
         double power = length * p->k[k];
         p->increment[k] = power * p->ratio[k];
         p->k[k] = n * power / (s->g0[k] + p->a[k]);
-        p->h[k] = s->h0[k] * (1.0 - p->a[k] / s->cap[k]);
-        own[k] = p->h[k] * fabs(p->increment[k]);
+        own[k] = fabs(p->increment[k]);
         sum += own[k];
     }
     for (long i = 0; i < m; i++) {
@@ -89,10 +89,20 @@ static void look(const solid *s, place *p, const double *trial, const double *ol
         p->rt[i] = p->t[i] + flow - trial[i];
         square += p->rt[i] * p->rt[i];
     }
-    for (long k = 0; k < s->K; k++) {
-        p->ra[k] = p->a[k] - old[k] - (1.0 - s->q) * own[k] - s->q * sum;
-        square += p->ra[k] * p->ra[k];
+    for (long k = 0; k < P; k += LANES) {
+        lanes rate, count, all_slip = all(s->q * sum);
+        memcpy(&rate, s->rate + k, sizeof rate);
+        memcpy(&count, own + k, sizeof count);
+        lanes x = -rate * ((1.0 - s->q) * count + all_slip), left = fast_exponential(x);
+        left = choose(x == x, left, x);
+        memcpy(own + k, &left, sizeof left);
     }
+    for (long k = 0; k < P; k++) {
+        double room = (s->cap[k] - old[k]) * own[k];
+        p->b[k] = s->rate[k] * room;
+        p->ra[k] = p->a[k] - s->cap[k] + room;
+    }
+    for (long k = 0; k < s->K; k++) square += p->ra[k] * p->ra[k];
     for (long k = s->K; k < P; k++) p->ra[k] = 0.0;
     p->size = lowest > 0.0 ? sqrt(square) / s->unit : INFINITY;
 }
@@ -107,16 +117,16 @@ static void linearise(const solid *s, const place *p, linear *l)
     for (long k = 0; k < P; k++) {
         double sign = p->ratio[k] > 0.0 ? 1.0 : p->ratio[k] < 0.0 ? -1.0 : 0.0;
         l->kx[k] = p->k[k] * p->ratio[k];
-        l->d[k] = -s->h0[k] / s->cap[k] * fabs(p->increment[k]) - p->h[k] * fabs(l->kx[k]);
-        l->delta[k] = 1.0 / (1.0 - (1.0 - q) * l->d[k]);
-        l->pull[k] = p->h[k] * sign * p->k[k];
-        sum += l->d[k] * l->delta[k];
+        l->delta[k] = 1.0 / (1.0 + (1.0 - q) * p->b[k] * fabs(l->kx[k]));
+        l->beta[k] = l->delta[k] * p->b[k];
+        l->pull[k] = sign * p->k[k];
+        sum += fabs(l->kx[k]) * l->beta[k];
     }
-    l->c = q / (1.0 - q * sum);
+    l->c = q / (1.0 + q * sum);
     for (long k = 0; k < P; k++) {
-        weight[k] = p->k[k] - (1.0 - q) * l->kx[k] * l->delta[k] * l->pull[k];
-        left[k] = -l->c * l->kx[k] * l->delta[k];
-        right[k] = l->pull[k] * l->delta[k];
+        weight[k] = p->k[k] * l->delta[k];
+        left[k] = -l->c * l->kx[k] * l->beta[k];
+        right[k] = l->delta[k] * l->pull[k];
     }
     for (long i = 0; i < m; i++) {
         left_A[i] = right_A[i] = 0.0;
@@ -165,21 +175,22 @@ static void gauss(long m, double matrix[SIZE][SIZE], long columns, double b[SIZE
     }
 }
 
-/* (1 − Q diag d)⁻¹ v */
-static void inverse_hardening(const solid *s, const linear *l, const double *v, double *answer)
+/* The change of hardening when amount is added to |Δγ|, its own feedback included. */
+static void spread_hardening(const solid *s, const linear *l, const double *amount, double *answer)
 {
     double sum = 0.0;
-    for (long k = 0; k < s->P; k++) sum += l->d[k] * l->delta[k] * v[k];
-    for (long k = 0; k < s->P; k++) answer[k] = l->delta[k] * (v[k] + l->c * sum);
+    for (long k = 0; k < s->P; k++) sum += l->delta[k] * amount[k];
+    for (long k = 0; k < s->P; k++) answer[k] = l->beta[k] * ((1.0 - s->q) * amount[k] + l->c * sum);
 }
 
 static void newton_step(const solid *s, const place *p, double *dt, double *da)
 {
     linear l;
-    systems slow;
+    systems slow, amount;
     double b[SIZE][SIZE] = {{0.0}}, sum = 0.0;
     linearise(s, p, &l);
-    inverse_hardening(s, &l, p->ra, slow);
+    for (long k = 0; k < s->P; k++) sum += fabs(l.kx[k]) * l.delta[k] * p->ra[k];
+    for (long k = 0; k < s->P; k++) slow[k] = l.delta[k] * p->ra[k] - l.c * l.beta[k] * sum;
     for (long i = 0; i < s->m; i++) {
         double along = 0.0;
         for (long k = 0; k < s->P; k++) along += l.kx[k] * slow[k] * s->A[i][k];
@@ -187,15 +198,12 @@ static void newton_step(const solid *s, const place *p, double *dt, double *da)
     }
     gauss(s->m, l.matrix, 1, b);
     for (long i = 0; i < s->m; i++) dt[i] = b[i][0];
-    for (long k = 0; k < s->P; k++) da[k] = 0.0;
+    for (long k = 0; k < s->P; k++) amount[k] = 0.0;
     for (long i = 0; i < s->m; i++)
-        for (long k = 0; k < s->P; k++) da[k] += dt[i] * s->A[i][k];
-    for (long k = 0; k < s->P; k++) {
-        da[k] *= l.delta[k] * l.pull[k];
-        sum += da[k];
-    }
-    for (long k = 0; k < s->P; k++) da[k] = (1.0 - s->q) * da[k] + l.c * l.delta[k] * sum - slow[k];
-    for (long k = s->K; k < s->P; k++) da[k] = 0.0;
+        for (long k = 0; k < s->P; k++) amount[k] += dt[i] * s->A[i][k];
+    for (long k = 0; k < s->P; k++) amount[k] *= l.pull[k];
+    spread_hardening(s, &l, amount, da);
+    for (long k = 0; k < s->P; k++) da[k] = k < s->K ? da[k] - slow[k] : 0.0;
 }
 
 /* Newton's method from p->t, p->a; whether it arrived. */
@@ -268,19 +276,14 @@ static void tangent(const solid *s, const place *p, const double *d, double leng
     const long m = s->m;
     const double safe = length > 0.0 ? length : 1.0;
     linear l;
-    systems rate, pushed, slow;
-    double b[SIZE][SIZE] = {{0.0}}, sum = 0.0;
+    systems rate, size, hardening;
+    double b[SIZE][SIZE] = {{0.0}};
     linearise(s, p, &l);
-    for (long k = 0; k < s->P; k++) {
-        rate[k] = p->increment[k] / safe;
-        pushed[k] = p->h[k] * fabs(rate[k]);
-        sum += pushed[k];
-    }
-    for (long k = 0; k < s->P; k++) pushed[k] = -(1.0 - s->q) * pushed[k] - s->q * sum;
-    inverse_hardening(s, &l, pushed, slow);
+    for (long k = 0; k < s->P; k++) rate[k] = p->increment[k] / safe, size[k] = fabs(rate[k]);
+    spread_hardening(s, &l, size, hardening);
     for (long i = 0; i < m; i++) {
         double pull = 0.0;
-        for (long k = 0; k < s->P; k++) pull -= (rate[k] + l.kx[k] * slow[k]) * s->A[i][k];
+        for (long k = 0; k < s->P; k++) pull += (l.kx[k] * hardening[k] - rate[k]) * s->A[i][k];
         for (long j = 0; j < m; j++) b[i][j] = (i == j) + pull * d[j] / safe;
     }
     gauss(m, l.matrix, m, b);

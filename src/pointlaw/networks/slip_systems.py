@@ -2,9 +2,9 @@
 
 All systems see the same stress, and what they slip adds up; elements in parallel, as in
 :class:`~pointlaw.networks.physically_recurrent.PhysicallyRecurrent`, see the same strain, and their stresses add up.
-With resistances ``g`` the set ``{|Pₖ·σ| ≤ gₖ}`` is a polytope, any convex symmetric yield surface to the accuracy of
-the number of its faces (Koiter 1953, doi 10.1090/qam/59769; Bishop & Hill 1951, doi 10.1080/14786444108561385). The
-flow rule is the power law of crystal plasticity with the length of the strain increment in place of time.
+With resistances ``g`` the set ``{|Pₖ·σ| ≤ gₖ}`` is a polytope (Bishop & Hill 1951, doi 10.1080/14786444108561385): any
+convex yield surface that is symmetric in tension and compression, to the accuracy of the number of its faces. The flow
+rule is the power law of crystal plasticity with the length of the strain increment in place of time.
 """
 
 import math
@@ -38,9 +38,11 @@ class SlipSystems(Incremental):
 
     With the stiffness ``C₀ = Uᵀ U``, known or learned, and unit vectors ``Aₖ`` the stress ``σ = Uᵀ t`` follows
     ``Δt = U Δε − Σ Δγₖ Aₖ`` with ``Δγₖ = |U Δε| |τₖ/gₖ|ⁿ sign τₖ`` and ``τₖ = Aₖ·t``, at the end of the step. The
-    resistances ``gₖ = g₀ₖ + aₖ`` harden by ``Δaₖ = Σ (q + (1 − q) δₖⱼ) hⱼ |Δγⱼ|``, ``hⱼ = h₀ⱼ (1 − aⱼ/cⱼ)`` (Peirce,
-    Asaro & Needleman 1982, doi 10.1016/0001-6160(82)90005-0). A held strain moves nothing, slip never gives energy
-    back, and the answer does not depend on time. The state row holds the old strain, ``t`` (m) and ``a`` (K).
+    resistances ``gₖ = g₀ₖ + aₖ`` saturate with the slip that counts for them, ``daₖ = h₀ₖ (1 − aₖ/cₖ) Σ (q + (1 − q)
+    δₖⱼ) |dγⱼ|``, integrated exactly, so that they never leave ``[g₀, g₀ + c]``. (The flow rule and the latent ratio q
+    are those of Peirce, Asaro & Needleman 1982, doi 10.1016/0001-6160(82)90005-0; there the rate is that of the system
+    that slips.) A held strain moves nothing, slip never gives energy back, and the answer does not depend on time. The
+    state row holds the old strain, ``t`` (m) and ``a`` (K).
     """
 
     architecture = "slip_systems"
@@ -169,7 +171,8 @@ class SlipSystems(Incremental):
         """Return ``y``, the new state and ``dy/dx`` in closed form; see :meth:`Network.step_tangent`."""
         m, root, drive = self.strains, self.unit_root(), self.drive(x, state[:, : self.strains])
         memory = self.advance(drive, state[:, m:])
-        slope = stiffness(memory[:, :m], memory[:, m:], drive, self.directions(), self.law())
+        old, systems, law = state[:, 2 * m :], self.directions(), self.law()
+        slope = stiffness(memory[:, :m], memory[:, m:], old, drive, systems, law)
         return self.answer(x, memory), torch.cat([x, memory], 1), root.T @ slope @ root
 
     @torch.jit.export
@@ -184,7 +187,7 @@ class SlipSystems(Incremental):
         drive = self.drive(x, state[:, :m])
         memory = self.advance(drive, state[:, m:])
         t, a, A, law = memory[:, :m], memory[:, m:], self.directions(), self.law()
-        return ((t @ A.T) * slip(t, a, span(drive), A, law).increment).sum(1)
+        return ((t @ A.T) * slip(t, a, state[:, 2 * m :], span(drive), A, law).increment).sum(1)
 
     def kernel(self, A: Tensor, S: Tensor, block: int) -> Kernel:
         """Return the kernel with the tangent in closed form; see :meth:`Network.kernel`."""
@@ -245,7 +248,7 @@ class SlipKernel(Kernel):
         d = torch.mm(strain - state.narrow(1, 0, m), self.root.T)
         t, a = solve(state.narrow(1, m, m), state.narrow(1, 2 * m, self.k), d, self.systems, self.law)
         if tangent is not None:
-            slope = stiffness(t, a, d, self.systems, self.law)
+            slope = stiffness(t, a, state.narrow(1, 2 * m, self.k), d, self.systems, self.law)
             tangent.view(-1, m, m).copy_(self.decoder @ slope @ self.encoder)
         new_state.narrow(1, 0, m).copy_(strain)
         new_state.narrow(1, m, m).copy_(t)
