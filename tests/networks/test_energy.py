@@ -18,6 +18,7 @@ from pointlaw.networks.structure import cubic_rotations, orbit
         ("energy_cubic", {"orbits": ["123"]}, "the orbit '123' is unknown"),
         ("energy_transverse", {"axis": [0.0, 0.0, 0.0]}, "axis of the fibres"),
         ("energy_symmetrised", {"norms": 0}, "norms = 0"),
+        ("energy_symmetrised", {"members": 0}, "members = 0"),
         ("convex_energy", {"features": 3, "outputs": 4}, "as many components"),
         ("convex_energy", {"features": 3, "outputs": 3, "strain_scale": 0.0}, "strain_scale = 0.0"),
     ],
@@ -118,7 +119,7 @@ def test_norms_that_vanish_at_rest_keep_stress_and_tangent_exact() -> None:
     assert (torch.stack(columns, 2) / (2 * step) - tangent).abs().max() < 1e-6 * tangent.abs().max()
 
 
-@pytest.mark.parametrize("make", [EnergyCubic, lambda: EnergySymmetrised(hidden=[6, 4], norms=3)])
+@pytest.mark.parametrize("make", [EnergyCubic, lambda: EnergySymmetrised(hidden=[6, 4], norms=3, members=2)])
 def test_answers_at_fixed_points_are_those_of_the_network_also_after_a_step_of_the_weights(make) -> None:
     torch.manual_seed(0)
     network = make().double()

@@ -209,6 +209,14 @@ class EnergyNetwork(Network):
         J = torch.where(J > 0.0, J, torch.full_like(J, float("nan")))
         return torch.cat([C, K, J.unsqueeze(1)], 1), B, D
 
+    @torch.jit.unused
+    def linearised(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``y[p, 13] = (C, cof C, J)`` and ``∂y/∂F[p, 13, 9]``."""
+        y, B, D = self.measures(x)
+        half = y[:, 6:12] / (2.0 * y[:, 12:])
+        eye = torch.eye(6, dtype=x.dtype, device=x.device).expand(x.shape[0], 6, 6)
+        return y, torch.cat([eye, D.transpose(1, 2), half.unsqueeze(1)], 1) @ B
+
     @torch.jit.export
     def energy(self, x: Tensor) -> Tensor:
         """Return the energy ``[r]`` at ``x[r, 9] = F − I``, zero at rest, in units of the stress scale."""

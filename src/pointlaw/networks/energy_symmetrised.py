@@ -14,7 +14,7 @@ which is linear in what all energies here take. With ``B = 0`` it is the stretch
 areas; with ``B = −A`` it measures how far ``F`` is from a rotation, which the two apart cannot.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -44,13 +44,20 @@ class EnergySymmetrised(EnergyNetwork):
         Width of the one or two layers.
     norms : int
         Number of pairs of matrices ``A``, ``B``.
+    members : int
+        Number of such energies that are added up; see :func:`mean_energy`.
     """
 
     architecture = "energy_symmetrised"
 
-    def __init__(self, *, features: int = 9, outputs: int = 9, hidden: list[int] | None = None, norms: int = 4):
+    def __init__(
+        self, *, features: int = 9, outputs: int = 9, hidden: list[int] | None = None, norms: int = 4, members: int = 1
+    ):
         hidden = list(hidden or [12])
-        super().__init__(features, outputs, {"hidden": hidden, "norms": norms}, [JointNorms(norms, hidden)])
+        if members < 1:
+            raise ValueError(f"members = {members} must be at least 1")
+        branches = [JointNorms(norms, hidden) for _ in range(members)]
+        super().__init__(features, outputs, {"hidden": hidden, "norms": norms, "members": members}, branches)
 
     def relief(self, stress: Tensor) -> Tensor:
         """Return a multiple of ``J``; see :meth:`EnergyNetwork.relief`."""
@@ -62,10 +69,7 @@ class EnergySymmetrised(EnergyNetwork):
         For fits on points that stay the same: all that does not depend on the weights is computed here, and of the 24
         images of a point (three, if ``F`` is a uniaxial stretch) each is taken once.
         """
-        y, B, D = self.measures(x)
-        half = y[:, 6:12] / (2.0 * y[:, 12:])
-        eye = torch.eye(6, dtype=x.dtype).expand(len(x), 6, 6)
-        through = torch.cat([eye, D.transpose(1, 2), half.unsqueeze(1)], 1) @ B  # from slopes [p, 13] to stress [p, 9]
+        y, through = self.linearised(x)
         turns = image_turns().to(x.dtype)
         q, p = len(turns), len(x)
         images = torch.einsum("qij,pj->pqi", turns, y).reshape(p * q, ARGUMENTS)
@@ -76,11 +80,12 @@ class EnergySymmetrised(EnergyNetwork):
         rows[place] = images  # unrounded
         back = torch.zeros(len(rows), ARGUMENTS, 9, dtype=x.dtype)
         back.index_add_(0, place, torch.einsum("qij,pjk->pqik", turns, through).reshape(p * q, ARGUMENTS, 9) / q)
-        branch: JointNorms = self.branches[0]  # type: ignore[assignment]
+        branches: list[JointNorms] = list(self.branches)  # type: ignore[arg-type]
         volume = through[:, 12]
 
         def answer() -> Tensor:
-            parts = (branch.slopes(rows).unsqueeze(1) @ back).squeeze(1)
+            slopes = torch.stack([branch.slopes(rows) for branch in branches]).sum(0)
+            parts = (slopes.unsqueeze(1) @ back).squeeze(1)
             of_volume = softplus(self.growth) * (1.0 - 1.0 / y[:, 12:]) + self.at_rest()[:, 12:]
             return (of_volume * volume).index_add(0, whose, parts)
 
@@ -138,6 +143,14 @@ class JointNorms(Branch):
         rest = torch.nn.functional.pad(self.rest(), (0, 1), value=1.0)
         return powers.reshape(powers.shape[0] * self.images, self.norms + 1) - rest
 
+    @torch.jit.unused
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """Multiply the energy by a positive factor."""
+        core = self.core
+        core.top.copy_(_raw(factor * softplus(core.top)))
+        core.linear.copy_(torch.where(core.free, factor * core.linear, _raw(factor * softplus(core.linear))))
+
     def slopes(self, y: Tensor) -> Tensor:
         """Return the derivatives ``[p, 13]`` of the unaveraged energy at ``y[p, 13]``."""
         rows = self.one_image()
@@ -145,6 +158,26 @@ class JointNorms(Branch):
         gradient, _ = convex_derivatives(torch.cat([s - self.rest(), y[:, 12:] - 1.0], 1), self.core.weights(), False)
         answer = (0.5 * gradient[:, :-1] / s) @ rows
         return answer + torch.nn.functional.pad(gradient[:, -1:], (12, 0))
+
+
+def mean_energy(networks: Sequence[EnergySymmetrised]) -> EnergySymmetrised:
+    """Return the mean of energies of one configuration and one member each, as one network.
+
+    A mean of polyconvex energies is polyconvex, and that of fits from different starts errs less than they do one by
+    one where there were no data. Raises ``ValueError`` when the configurations differ.
+    """
+    config = networks[0].config
+    if any(network.config != config for network in networks) or config["members"] != 1:
+        raise ValueError("a mean is taken of energies of one configuration with one member each")
+    answer = EnergySymmetrised(**{**config, "members": len(networks)}).to(networks[0].growth.dtype)
+    share = 1.0 / len(networks)
+    with torch.no_grad():
+        growth = torch.stack([softplus(network.growth) for network in networks]).mean()
+        answer.growth.copy_(torch.log(torch.expm1(growth)))
+        for place, network in zip(answer.branches, networks, strict=True):
+            place.load_state_dict(network.branches[0].state_dict())
+            place.scale(share)  # type: ignore[operator]
+    return answer
 
 
 def start(norms: int) -> tuple[Tensor, Tensor]:
@@ -157,6 +190,12 @@ def start(norms: int) -> tuple[Tensor, Tensor]:
         A[k, :, 0] += strut / strut.norm()
     B[1::4] = -A[1::4]
     return A, B
+
+
+def _raw(positive: Tensor) -> Tensor:
+    """Return the number whose softplus is ``positive``, exact for tiny ones and for large ones."""
+    tiny = torch.finfo(positive.dtype).tiny
+    return positive + torch.log(-torch.expm1(-positive.clamp_min(tiny)))
 
 
 def image_turns() -> Tensor:
