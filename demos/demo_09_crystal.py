@@ -307,8 +307,9 @@ if WORLD.rank == 0:
 # stayed too strong to slip. Their resistance is that of the crystal within a percent, latent hardening and exponent are
 # near (1.33 of 1.4, 219 of 200). Saturation and first hardening are not (98 and 726 instead of 110 and 542 MPa): the
 # hardening of the cell has another form than that of the crystal, and strains of 1.5 % show little of a saturation. So
-# this is a case of finding a crystal from tests, and owes its accuracy to a teacher of the same family. The LSTM
-# presumes nothing, and pays for it.
+# this is a case of finding a crystal from tests, and owes its accuracy to a teacher of the same family; sixty tests are
+# enough for an error of 0.6 % (`make_crystal_law.py --cells slip_systems --tests 60 --epochs 300`). The LSTM presumes
+# nothing, and pays for it.
 #
 # Elements in parallel (`physically_recurrent`) have no fault of the LSTM either, but err by 18 % here. A likely reason:
 # their stresses add up, so that what a strain rate can reach is a zonoid, and the yield polytope of the crystal (Bishop

@@ -8,6 +8,7 @@ always trained without. Ten minutes of one core at most for each law.
 
     python demos/make_crystal_law.py            # writes demos/laws/crystal_CELL.safetensors of both
     python demos/make_crystal_law.py --cells lstm --plain --epochs 20 --out /tmp
+    python demos/make_crystal_law.py --cells slip_systems --tests 60 --epochs 300 --out /tmp
 """
 
 import argparse
@@ -142,16 +143,16 @@ def symmetric_copies(tests: Dataset) -> Dataset:
     return Dataset(time=np.repeat(tests.time, len(Q), axis=0), strain=strain, stress=stress, card=tests.card)
 
 
-def train(cell: str, config: TrainConfig, out: Path, *, copies: bool) -> None:
+def train(cell: str, config: TrainConfig, out: Path, *, copies: bool, tests: int = TESTS) -> None:
     """Train one cell, have it audited on tests that it never saw, and write its law file."""
-    training, validation, kept_back = make_tests(TESTS, 1), make_tests(160, 2), make_tests(160, 3)
+    training, validation, kept_back = make_tests(tests, 1), make_tests(160, 2), make_tests(160, 3)
     training = symmetric_copies(training) if copies else training
     torch.manual_seed(config.seed)
     network = build(cell, {"features": 6 * len(config.features), "outputs": 6, **CELLS[cell][0]})
     report = fit(network, training, config, validation=validation)
     law = make_law(
         report.network, report.scaling, name=f"copper crystal, {cell}", training=training, kept_back=kept_back,
-        features=config.features, seed=config.seed, settings=config.record() | {"tests": TESTS, "copies": copies},
+        features=config.features, seed=config.seed, settings=config.record() | {"tests": tests, "copies": copies},
     )  # fmt: skip
     path = out / f"crystal_{cell}.safetensors"
     save_law(path, law)
@@ -166,6 +167,7 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=["lstm", "slip_systems"])
     parser.add_argument("--plain", action="store_true", help="without the copies that symmetry gives")
     parser.add_argument("--epochs", type=int, help="instead of the configured number")
+    parser.add_argument("--tests", type=int, default=TESTS, help="number of tests to learn from")
     parser.add_argument("--out", type=Path, default=HERE / "laws", help="folder of the law files")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -173,7 +175,8 @@ def main() -> None:
     for cell in options.cells:
         config = CELLS[cell][1]
         config = config.model_copy(update={"epochs": options.epochs}) if options.epochs else config
-        train(cell, config, options.out, copies=not options.plain and cell not in FEW_WEIGHTS)
+        copies = not options.plain and cell not in FEW_WEIGHTS
+        train(cell, config, options.out, copies=copies, tests=options.tests)
 
 
 if __name__ == "__main__":
