@@ -198,8 +198,8 @@ class LawBatch:
             stress = max(stress, float(np.abs(answer.stress[fine]).max(initial=0.0)))
         if stress == 0.0:
             raise InputError(
-                f"{name} answers no stress to random strains of {amplitude:g}, the 'amplitude' of its neurons; give "
-                "one that is typical of the data."
+                f"{name} answers no stress, or fails, at random strains of {amplitude:g}, the 'amplitude' of its "
+                "neurons; give one that is typical of the data."
             )
         self.stress = stress
         for part in self.law.state_layout.values():  # the components of a variable share one size
