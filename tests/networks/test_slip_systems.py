@@ -20,6 +20,7 @@ from pointlaw.networks.slip_flow import (
     plain_solve,
     solve,
 )
+from pointlaw.testing.network import check_network
 
 DOUBLE = {"dtype": torch.float64}
 COPPER = {"C11": 168.4e3, "C12": 121.4e3, "C44": 75.4e3, "g0": 60.8, "g_sat": 109.5, "h0": 541.5, "q": 1.4}
@@ -59,6 +60,11 @@ def copper(exponent: float, q: float, h0: float) -> SlipSystems:
         made.log_latent.fill_(np.log(q))
         made.log_exponent.fill_(np.log(exponent))
     return made.requires_grad_(False)
+
+
+def test_systems_with_one_law_and_a_steep_exponent_keep_the_contract() -> None:
+    made = SlipSystems(features=6, outputs=6, systems=12, exponent=150.0, own=False, seed=0)
+    check_network(made, rows=4, steps=3).raise_if_failed()
 
 
 def test_one_system_without_hardening_solves_the_closed_form_of_single_slip() -> None:
