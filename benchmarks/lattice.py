@@ -6,13 +6,15 @@ points near rest are trained on and few beyond; every path counts the same. The 
 of Levenberg and Marquardt with the Jacobian in closed form, and the law is the mean of fits from different starts. The
 energies of the data add nothing here: along a path they are the work of its stress.
 
-    python benchmarks/lattice.py --cell X [--out lattice_X.safetensors] [--minutes 12] [--leave-one-out [planar ...]]
+    python benchmarks/lattice.py --cell X [--out lattice_X.safetensors] [--minutes 11] [--leave-one-out [planar ...]]
 
 Prints the relative error ‖P − P̂‖/‖P̂‖ of each path, whole and by branches, and beside it the floor: buckled struts break
 the symmetry of the cube, and that part of the stress no energy of this symmetry can follow. Then, for paths on which
 there are no data, how much the fits disagree. With --leave-one-out also the error on the named paths (on all, without
 a name) when they were not trained on, one training more for each. The figures of the card are interpolation on the
-calibration paths, measured on points between those trained on: no path was kept back, and the card says so.
+calibration paths, measured on points between those trained on: no path was kept back, and the card says so. With the
+planar path left out the law errs by 6.2 % (BCC) and 7.6 % (X) there, so expect 4–10 % on mixed paths, not 3 %, and more
+where compression meets shear.
 """
 
 import argparse
@@ -41,7 +43,6 @@ REST = np.eye(3).reshape(9)
 NEAR = 0.06  # largest component of F − I up to which every point of a path is trained on
 EVERY = 4  # beyond, one point of so many is trained on
 STEPS = 12  # of a branch of a path in the dataset of the figures
-RIDGE = 3e-10  # of the squared weights: some are as large as the kinks are sharp, a hundred
 FLOOR = 1e-3  # of the mean squared column of the Jacobian: the least damping of a weight that moves nothing
 FADE = 0.9  # of the largest columns so far, from step to step
 KEPT_BACK = "interpolation on the calibration paths; no path was kept back"
@@ -114,20 +115,20 @@ def train(network: EnergySymmetrised, paths: Paths, scale: float, seconds: float
     begin, steps, idle, damping = time.perf_counter(), 0, 0, 1e-2
     start(network, problem)
     weights, r = problem.weights(), problem.values()
-    cost, size = r @ r + RIDGE * weights @ weights, torch.zeros(())
+    cost, size = r @ r, torch.zeros(())
     while idle < 20 and time.perf_counter() - begin < seconds:
         J = problem.jacobian()
-        slope = J.T @ r + RIDGE * weights
+        slope = J.T @ r
         size = torch.maximum(J.square().sum(0), FADE * size)
         for _ in range(20):
-            inverse = 1.0 / (RIDGE + damping * size.clamp_min(FLOOR * size.mean()))
+            inverse = 1.0 / (damping * size.clamp_min(FLOOR * size.mean()))
             scaled = J * inverse
             equations = scaled @ J.T + torch.eye(len(J), dtype=J.dtype)
             solved = torch.cholesky_solve((scaled @ slope).unsqueeze(1), torch.linalg.cholesky(equations))[:, 0]
             trial = weights - (inverse * slope - scaled.T @ solved)
             problem.set(trial)
             r = problem.values()
-            now = r @ r + RIDGE * trial @ trial
+            now = r @ r
             if now < cost:  # not so where anything is not a number
                 break
             damping *= 4.0
@@ -239,7 +240,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cell", choices=("X", "BCC"), required=True)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--minutes", type=float, default=12.0, help="of each training, by the clock on the wall")
+    parser.add_argument("--minutes", type=float, default=11.0, help="of each training, by the clock on the wall")
     parser.add_argument("--members", type=int, default=4, help="fits whose mean is the law")
     parser.add_argument("--seed", type=int, default=0, help="of the first of them")
     parser.add_argument("--leave-one-out", nargs="*", choices=PATHS, metavar="PATH", help="without a name: every path")
