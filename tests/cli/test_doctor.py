@@ -1,5 +1,9 @@
 """``pointlaw doctor`` on this machine, and on machines that lack something."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from pointlaw.cli import doctor
@@ -34,6 +38,17 @@ def test_a_compiler_that_cannot_compile_is_found_out(monkeypatch, tmp_path):
     finding = next(f for f in doctor.machine() if f.name == "C compiler")
     assert "math.h" in finding.advice
     assert "libc6-dev" in finding.advice
+
+
+@pytest.mark.fem
+def test_a_compiler_that_ends_at_once_does_not_end_a_process_in_which_petsc_listens_to_signals():
+    code = (
+        "from pointlaw.fem.mpi import MPI; from petsc4py import PETSc; from pointlaw.cli import doctor\n"
+        "print({doctor.machine()[3].advice is None for _ in range(40)})"
+    )
+    environment = {**os.environ, "CC": "false"}
+    job = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=100, env=environment)
+    assert (job.returncode, job.stdout) == (0, "{False}\n"), job.stderr
 
 
 def test_a_cache_folder_that_cannot_be_written_is_found_out(monkeypatch, tmp_path):

@@ -93,9 +93,12 @@ def _compiler() -> Finding:
     advice = environment.compiler_sentence()
     if path and advice is None:
         include = f"-I{environment.python_headers()}"
-        result = subprocess.run(
-            [path, include, "-fsyntax-only", "-xc", "-"], input=C_PROGRAM, text=True, capture_output=True
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            # A file and not a pipe: a compiler that ends before it reads would raise SIGPIPE, and where PETSc has been
+            # started that ends the whole job.
+            program = Path(folder) / "program.c"
+            program.write_text(C_PROGRAM)
+            result = subprocess.run([path, include, "-fsyntax-only", program], text=True, capture_output=True)
         if result.returncode:
             complaint = (result.stderr.strip().splitlines() or ["no message"])[0]
             advice = f"It cannot compile a small program ({complaint}). On Debian or Ubuntu run: apt install libc6-dev."
