@@ -30,13 +30,17 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 
 
 def copy_demos() -> None:
-    """Bring the demos among the pages; a notebook has no ``__file__``, so a first hidden cell says what it was."""
+    """Bring the demos among the pages; a hidden first cell gives them what a script has and a notebook has not.
+
+    That is ``__file__``, and the folder of the script as the first place where modules are looked for.
+    """
     pages = HERE / "demos"
     pages.mkdir(exist_ok=True)
     for old in pages.glob("demo_*.py"):
         old.unlink()
     for demo in sorted(DEMOS.glob("demo_*.py")):
-        hidden = f'# %% tags=["remove-cell"]\n__file__ = {str(demo)!r}\n\n'
+        script = f"import sys\n\n__file__ = {str(demo)!r}\nsys.path.insert(0, {str(DEMOS)!r})\n"
+        hidden = f'# %% tags=["remove-cell"]\n{script}\n'
         (pages / demo.name).write_text(hidden + demo.read_text(encoding="utf-8"), encoding="utf-8")
 
 
