@@ -38,6 +38,8 @@ class Dataset:
     energy, dissipation : [n, t], optional
         Stored and dissipated energy per volume, unit of stress.
 
+    Notes
+    -----
     Raises ``InputError`` when shapes, kinematics or numbers do not fit.
     """
 

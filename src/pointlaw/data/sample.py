@@ -42,6 +42,8 @@ def sample(
     teacher, parameters, plan, seeds, units
         Recorded on the card; ``teacher`` is the name of the class unless given.
 
+    Notes
+    -----
     A path on which the law fails is left out and logged. Raises ``InputError`` when the kinematics differ or every
     path fails.
     """

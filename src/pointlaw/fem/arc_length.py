@@ -36,6 +36,8 @@ class ArcLength:
     max_iterations
         Newton iterations before an increment is given up.
 
+    Notes
+    -----
     ``time`` is the arc length (unit of length) travelled so far, ``load`` the time ``t`` of the wrapped problem; all
     else is that problem's. Needs a linear solver for indefinite matrices: direct, or GMRES.
 

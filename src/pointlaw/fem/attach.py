@@ -29,6 +29,8 @@ def attach(problem: NonlinearProblem, *regions: Region, dt: float | Callable[[],
     dt
         Step length, or a function that returns it; unit of time.
 
+    Notes
+    -----
     A point that fails makes the residual NaN on all ranks, so that ``problem.solver.getConvergedReason()`` is negative.
     After a solve that converged call ``commit`` of each region, after another one ``rollback``.
     """

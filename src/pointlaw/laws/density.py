@@ -46,6 +46,8 @@ class Density:
     step : [1]
         Norm of the longest strain increment of the training; ``inf`` for laws that take any step alike.
 
+    Notes
+    -----
     Every array is float64 and is stored beside the weights, so that a saved density grades exactly alike.
     """
 
@@ -113,6 +115,8 @@ class Density:
         seed : int
             Of the choice of points and centres.
 
+        Notes
+        -----
         Raises ``InputError`` when the datasets do not fit the law.
         """
         for data in (training, kept_back):

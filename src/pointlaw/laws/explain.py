@@ -115,6 +115,8 @@ def explain(
     seed : int
         Of the orders in which Shapley values are sampled.
 
+    Notes
+    -----
     Raises ``InputError`` when the kinematics differ, or the teacher does not give the stresses of the data.
     """
     few = dataset.subset(slice(paths))

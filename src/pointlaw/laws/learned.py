@@ -39,6 +39,8 @@ class LearnedMaterial(Material):
     density : Density, optional
         Measure of how far a point is from the training points, for :class:`~pointlaw.laws.guard.Guarded`.
 
+    Notes
+    -----
     Points whose strain leaves the box of the card's envelope get status ``OUT_OF_RANGE``; ``outside`` counts them
     over the last evaluation.
     """

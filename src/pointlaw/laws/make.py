@@ -50,6 +50,8 @@ def make_law(
     seed, settings
         Seed and configuration of the training, for the record.
 
+    Notes
+    -----
     Raises ``InputError`` when a kept-back path is a training path.
     """
     _apart(training, kept_back)

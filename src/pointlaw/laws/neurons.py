@@ -60,6 +60,8 @@ def make_material(
     wrappers : sequence of str or mapping
         From the inside outwards: ``"PlaneStrain"``, or ``{"law": "Rotated", "parameters": {"rotation": …}}``.
 
+    Notes
+    -----
     Raises ``InputError`` for a name or parameters that do not exist, and whatever the law has against its parameters.
     """
     if not isinstance(law, str):
@@ -86,6 +88,8 @@ def neurons(material: Material, *, count: int, time: float | None = None, amplit
     count, time, amplitude
         As for :class:`~pointlaw.networks.law_points.LawPoints`.
 
+    Notes
+    -----
     Raises ``InputError`` when the class is not known, an argument is not plain data, or the description makes a law
     that answers differently.
     """

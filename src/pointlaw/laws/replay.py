@@ -27,6 +27,8 @@ def replay(material: Material, time: Array, strain: Array, count: Rows | None = 
     count : [n], optional
         Number of columns that are meant, row by row; all of them if omitted.
 
+    Notes
+    -----
     The array of states is the same object every time. A row that fails goes on with what it answered.
     """
     n, t = time.shape

@@ -60,6 +60,8 @@ class LawBatch:
         Strain that is typical of the data. A random path of this size tells, once, what each variable of the state
         measures, and with that the steps of the differences.
 
+    Notes
+    -----
     Raises ``InputError`` for a law that fails on that path or one that knows time though ``time`` is ``None``.
     """
 

@@ -22,6 +22,8 @@ class GaussianProcess(Network):
     points : int
         Number of observations N.
 
+    Notes
+    -----
     The process has no parameters for gradient descent. A fresh one holds random weights, and its prior variance.
     """
 

@@ -40,6 +40,8 @@ class LawPoints(Points):
     **description
         What :meth:`make` makes the law of.
 
+    Notes
+    -----
     State: the law's own, without its virgin values. Points where the law fails answer NaN. First derivatives by the
     strain of a step are the law's tangent and may be differentiated again, by differences; all others are differences
     and may not. Raises ``ValueError`` with a sentence for a law that does not fit.

@@ -49,6 +49,8 @@ class MaterialPoints(Network):
     seed : int, optional
         Of the first weights; torch's generator if omitted.
 
+    Notes
+    -----
     Answers are stresses in a unit that the first call of :meth:`prepare` finds by least squares and the decoder then
     learns, so only ratios of the stresses among the parameters matter.
     """

@@ -97,7 +97,10 @@ class NeuralODE(Incremental):
         return memory
 
     def slope(self, driven: Tensor, move: Tensor, memory: Tensor) -> Tensor:
-        """Return the rate of the variables times the sub-step, ``[r, h]``; ``move[r, 1 + m]`` is |dε| or dt, and dε."""
+        """Return the rate of the variables times the sub-step, ``[r, h]``.
+
+        ``move[r, 1 + m]`` is ``|dε|`` or dt, and dε.
+        """
         signal, span = self.signal(driven + self.recall(memory)), move[:, :1]
         faded = span * (nn.functional.softplus(self.fading(signal)) * memory)
         if self.viscous:

@@ -38,6 +38,8 @@ class PhysicallyRecurrent(Incremental):
     seed : int, optional
         Of the first weights; torch's generator if omitted.
 
+    Notes
+    -----
     ``W[k d + m, m]`` has orthonormal columns, ``C₀ = Uᵀ U`` is the stiffness at rest, and ``Dᵢ = Wᵢ U`` the encoder of
     element i; the last block ``D_e`` belongs to an element that stays elastic: ``y = Σ Dᵢᵀ sᵢ + D_eᵀ D_e x``. The state
     row holds the old strain, the stresses (``k d``) and the plastic strains (``k``) of the elements.

@@ -38,6 +38,8 @@ class PlasticElements(Incremental):
         Sizes of the first projections, from the least to the most sensitive element: an element of sensitivity ``w``
         starts to slide where the scaled strain is about ``1/w``.
 
+    Notes
+    -----
     The state row holds the old strain, the stress of the elements (``K d``) and the growth of their radius (``K``).
     The radius is 1 at first and ``R − (R − 1) exp(−b z)`` after sliding over the strain length ``z``, with a learned
     limit ``R > 1`` and rate ``b`` for each element.

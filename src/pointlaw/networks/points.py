@@ -49,6 +49,8 @@ class Points(nn.Module, ABC):
     own : bool
         Whether every point learns its own values; otherwise all points share them.
 
+    Notes
+    -----
     Raises ``ValueError`` for a parameter that is unknown, starts at zero or is not finite, and for other sizes.
     """
 

@@ -36,6 +36,8 @@ class SlipSystems(Incremental):
     seed : int, optional
         Of the first systems; torch's generator if omitted.
 
+    Notes
+    -----
     With the stiffness ``C₀ = Uᵀ U``, known or learned, and unit vectors ``Aₖ`` the stress ``σ = Uᵀ t`` follows
     ``Δt = U Δε − Σ Δγₖ Aₖ`` with ``Δγₖ = |U Δε| |τₖ/gₖ|ⁿ sign τₖ`` and ``τₖ = Aₖ·t``, at the end of the step. The
     resistances ``gₖ = g₀ₖ + aₖ`` saturate with the slip that counts for them, ``daₖ = h₀ₖ (1 − aₖ/cₖ) Σ (q + (1 − q)

@@ -39,6 +39,8 @@ def sobol(indices: list[int], dimensions: int, *, seed: int | None = None) -> Ar
     seed : int, optional
         Shift of the sequence; the plain sequence, which begins at the origin, if omitted.
 
+    Notes
+    -----
     Raises ``InputError`` for an index or a number of dimensions outside these.
     """
     if not 1 <= dimensions <= DIMENSIONS:

@@ -143,6 +143,8 @@ def refine_until_inside(
     callback : callable, optional
         Called after each round.
 
+    Notes
+    -----
     Raises ``InputError`` when the history is too long, or a round finds no path that is new.
     """
     config = config or TrainConfig()

@@ -90,6 +90,8 @@ def fit(
     callback : callable, optional
         Called after each epoch; returning ``True`` stops the training.
 
+    Notes
+    -----
     A network that can tell what it stores has ``energy(x[r, f], state[r, h]) -> [r]`` with the state that the step to
     ``x`` led to (one without memory may leave it out): per volume, over the stress scale, up to a constant. It may have
     ``dissipation(x, state) -> [r]`` of one step from the old ``state``; the work that is not stored is taken otherwise.

@@ -71,6 +71,8 @@ def fit_gaussian_process(
     noise : float, optional
         Standard deviation of the stresses, unit of stress; found with the other scales if omitted.
 
+    Notes
+    -----
     Raises ``InputError`` for fewer than two points or a noise below zero.
     """
     if points < 2 or (noise is not None and not noise >= 0.0):

@@ -113,9 +113,13 @@ def search(
     callback : callable, optional
         Called after each trial; returning ``True`` ends the search.
 
+    Examples
+    --------
     >>> space = {"network.hidden": [16, 32], "train.learning_rate": Range(low=1e-3, high=3e-2, log=True)}
     >>> found = search(space, dataset, trials=30)
 
+    Notes
+    -----
     Raises ``InputError`` when the space names something unknown or nothing, or every trial fails, and
     ``EnvironmentProblem`` without Optuna.
     """

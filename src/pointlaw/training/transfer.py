@@ -107,6 +107,8 @@ def reptile(
     callback : callable, optional
         Called with the number of the round and its mean objective; returning ``True`` stops.
 
+    Notes
+    -----
     Raises ``InputError`` when a dataset does not fit the network or the others.
     """
     config, train = config or ReptileConfig(), train or TrainConfig()
