@@ -88,6 +88,7 @@ def main() -> None:
     parser.add_argument("--amplitudes", action="store_true", help="train on small strains, test on large ones")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of paths and of the training")
     parser.add_argument("--epochs", type=int, help="instead of the configured number")
+    parser.add_argument("--refine", type=float, default=0.0, help="share of the batches read in finer steps")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, help="where the law file goes")
     options = parser.parse_args()
@@ -95,7 +96,13 @@ def main() -> None:
     if not 4 <= options.paths <= data.paths:
         parser.error(f"--paths is 4 to {data.paths}, the paths in {options.data}; got {options.paths}")
     sizes, config = NETWORKS[options.network]
-    config = config.model_copy(update={"seed": options.seed, **({"epochs": options.epochs} if options.epochs else {})})
+    config = config.model_copy(
+        update={
+            "seed": options.seed,
+            "refine": options.refine,
+            **({"epochs": options.epochs} if options.epochs else {}),
+        }
+    )
     training, kept_back = choose(data, options.paths, options.seed, amplitudes=options.amplitudes)
     torch.manual_seed(options.seed)
     m = data.kinematics.size

@@ -311,7 +311,7 @@ if WORLD.rank == 0:
 # enough for an error of 0.6 % (`make_crystal_law.py --cells slip_systems --tests 60 --epochs 300`). The LSTM presumes
 # nothing, and pays for it.
 #
-# Elements in parallel (`physically_recurrent`) have no fault of the LSTM either, but err by 18 % here. A likely reason:
+# Elements in parallel (`physically_recurrent`) have no fault of the LSTM either, but err more here. A likely reason:
 # their stresses add up, so that what a strain rate can reach is a zonoid, and the yield polytope of the crystal (Bishop
 # & Hill 1951, doi 10.1080/14786444108561385) is none. Slips that add up under one stress make any polytope.
 
