@@ -15,7 +15,7 @@ from pointlaw.errors import InputError
 from pointlaw.laws.card import LawCard
 from pointlaw.laws.evaluator import BLOCK, AutodiffEvaluator, FoldedEvaluator, SinglePrecision
 from pointlaw.materials import Material, Response, StateLayout
-from pointlaw.networks import Network, script
+from pointlaw.networks import Network, frozen_copy, script
 from pointlaw.tensors import Array
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class LearnedMaterial(Material):
             self._evaluate = evaluator if kernel.compiled else script(evaluator)
         else:
             dtype = torch.float32 if card.precision == "float32" else torch.float64
-            cell = script(_frozen(network, dtype)) if isinstance(network, Network) else network
+            cell = script(frozen_copy(network, dtype)) if isinstance(network, Network) else network
             self._evaluate = AutodiffEvaluator(cell, features, lower, upper, S, memory, block, dtype)
 
     def initial_state(self, points: int) -> Array:
@@ -158,10 +158,3 @@ def _state_sizes(network: Network | torch.jit.ScriptModule, card: LawCard) -> di
         return network.state_sizes
     size = int(card.config.get("state_size", 0))
     return {"memory": size} if size else {}
-
-
-def _frozen(network: Network, dtype: torch.dtype) -> Network:
-    """Return a copy of ``network`` in ``dtype`` without gradients on its weights."""
-    copy = type(network)(**network.config)
-    copy.load_state_dict(network.state_dict())
-    return copy.to(dtype).eval().requires_grad_(False)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pointlaw.errors import InputError
-from pointlaw.networks.base import Kernel, Network, autodiff_tangent, load_script, script
+from pointlaw.networks.base import Kernel, Network, autodiff_tangent, frozen_copy, load_script, script
 from pointlaw.networks.convex_energy import ConvexEnergy
 from pointlaw.networks.energy import EnergyNetwork
 from pointlaw.networks.energy_cubic import EnergyCubic
@@ -82,6 +82,7 @@ __all__ = [
     "TwoFidelity",
     "autodiff_tangent",
     "build",
+    "frozen_copy",
     "load_script",
     "script",
 ]

@@ -162,6 +162,18 @@ def native(name: str) -> bool:
     return True
 
 
+def generator(seed: int | None) -> torch.Generator:
+    """Return the source of first weights: one of its own for a ``seed``, torch's otherwise."""
+    return torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
+
+
+def frozen_copy[N: Network](network: N, dtype: torch.dtype) -> N:
+    """Return a copy of ``network`` in ``dtype``, ready for inference: without gradients on its weights."""
+    copy = type(network)(**network.config).to(dtype)
+    copy.load_state_dict(network.state_dict())
+    return copy.eval().requires_grad_(False)
+
+
 def autodiff_tangent(
     network: nn.Module, x: Tensor, state: Tensor, *, create_graph: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ semi-definite and no closed cycle makes energy. A quadratic part is linear elast
 import torch
 from torch import Tensor, nn
 
-from pointlaw.networks.base import Kernel, Network
+from pointlaw.networks.base import Kernel, Network, frozen_copy
 from pointlaw.networks.convex import ConvexCore, convex_derivatives, convex_value
 
 
@@ -97,9 +97,7 @@ class ConvexEnergyKernel(Kernel):
 
     def __init__(self, network: ConvexEnergy, A: Tensor, S: Tensor):
         super().__init__()
-        copy = type(network)(**network.config)
-        copy.load_state_dict(network.state_dict())
-        self.network = copy.double().requires_grad_(False)
+        self.network = frozen_copy(network, torch.float64)
         self.register_buffer("A", A.double())
         self.register_buffer("S", S.double())
 

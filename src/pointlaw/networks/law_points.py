@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pointlaw.networks.base import Kernel
+from pointlaw.networks.base import Kernel, frozen_copy
 from pointlaw.networks.differences import Answer, Law, LawBatch
 from pointlaw.networks.points import Points
 
@@ -213,9 +213,8 @@ class PointsKernel(Kernel):
 
     def __init__(self, network: Any, A: Tensor, S: Tensor):
         super().__init__()
-        copy: Any = type(network)(**network.config).double().requires_grad_(False)
-        copy.load_state_dict(network.state_dict())
-        self.network = [copy]  # in a list: neither compiled nor made single precision with this module
+        # In a list: neither compiled nor made single precision with this module.
+        self.network = [frozen_copy(network, torch.float64)]
         self.number = id(self)
         _KERNELS[self.number] = self
         self.register_buffer("A", A.double().clone())

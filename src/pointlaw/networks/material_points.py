@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pointlaw.networks.base import Network
+from pointlaw.networks.base import Network, generator
 from pointlaw.networks.law_points import LawPoints, PointsKernel, step_in_closed_form
 from pointlaw.networks.points import POINTS, Points
 
@@ -96,8 +96,7 @@ class MaterialPoints(Network):
         self.counts, self.memories = [g.count for g in groups], [g.memory for g in groups]
         self.closed_form = steps == 1 and any(isinstance(group, LawPoints) for group in groups)
         self.neurons, self.steps, self.tied, self.timed = sum(self.counts), steps, tied, features > outputs
-        rng = torch.Generator()
-        rng.manual_seed(seed) if seed is not None else rng.set_state(torch.get_rng_state())
+        rng = generator(seed)
         shape = (self.neurons, outputs, outputs)
         self.encoder = nn.Parameter(torch.eye(outputs) + spread * torch.randn(shape, generator=rng))
         if tied:
@@ -105,8 +104,6 @@ class MaterialPoints(Network):
         else:
             first = (torch.eye(outputs) + spread * torch.rand(shape, generator=rng) + 0.01) / self.neurons
             weight = first.expm1().log()  # softplus gives it back
-        if seed is None:
-            torch.set_rng_state(rng.get_state())
         self.weight = nn.Parameter(weight)
         self.register_buffer("unit", torch.zeros(()))  # of the answer over that of the points; zero in a fresh network
 

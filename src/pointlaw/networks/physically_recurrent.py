@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from pointlaw.kernels.native import load_library
-from pointlaw.networks.base import Kernel, native
-from pointlaw.networks.incremental import Incremental
+from pointlaw.networks.base import Kernel, frozen_copy, generator, native
 from pointlaw.networks.overlay import Scan, advance, advance_with_slopes, radius
+from pointlaw.networks.stiff_at_rest import StiffAtRest, conjugate
 
 
-class PhysicallyRecurrent(Incremental):
+class PhysicallyRecurrent(StiffAtRest):
     """Elastoplastic elements in parallel.
 
     Parameters
@@ -47,7 +47,6 @@ class PhysicallyRecurrent(Incremental):
 
     architecture = "physically_recurrent"
     scaling = "physical"
-    unit: Tensor
 
     def __init__(
         self,
@@ -59,8 +58,7 @@ class PhysicallyRecurrent(Incremental):
         first_yield: float = 0.08,
         seed: int | None = None,
     ):
-        if features != outputs:
-            raise ValueError(f"strain and stress have the same components; got features={features}, outputs={outputs}")
+        conjugate(features, outputs)
         d = features if size is None else size
         config = {
             "features": features,
@@ -76,17 +74,13 @@ class PhysicallyRecurrent(Incremental):
         memory = {"stress": elements * d, "plastic": elements}
         super().__init__(strains=features, memory=memory, features=features, outputs=outputs, config=config)
         self.elements, self.size = elements, d
-        rng = torch.Generator()
-        rng.manual_seed(seed) if seed is not None else rng.set_state(torch.get_rng_state())
+        rng = generator(seed)
         spread = torch.randn(elements * d, features, generator=rng) * math.sqrt(ELASTOPLASTIC / (elements * d))
         self.weight = nn.Parameter(torch.cat([spread, math.sqrt(1.0 - ELASTOPLASTIC) * torch.eye(features)]))
-        self.root = nn.Parameter(torch.eye(features))
+        self.add_root()
         order = [torch.randperm(elements, generator=rng) for _ in first]
-        if seed is None:
-            torch.set_rng_state(rng.get_state())
         ranges = [torch.linspace(math.log(a), math.log(b), elements)[o] for (a, b), o in zip(first, order, strict=True)]
         self.log_law = nn.Parameter(torch.stack(ranges, 1))
-        self.register_buffer("unit", torch.zeros(()))  # size of the stiffness's root; zero in a fresh network
         self.set_typical_strain(1.0)
 
     def set_typical_strain(self, strain: float) -> None:
@@ -103,13 +97,7 @@ class PhysicallyRecurrent(Incremental):
         """Set the first stiffness and yield strains of a fresh network; see :meth:`Network.prepare`."""
         if self.unit.item():
             return
-        known = stiffness is not None
-        C0 = stiffness if stiffness is not None else first_stiffness(x[:, 0], y[:, 0])
-        with torch.no_grad():
-            root = torch.linalg.cholesky(positive(C0)).T
-            self.unit.copy_(root.diagonal().mean())
-            self.root.copy_(root / self.unit)
-        self.root.requires_grad_(not known)
+        self.prepare_root(x, y, stiffness)
         self.set_typical_strain(float(x.square().mean().sqrt()))
 
     @torch.jit.export
@@ -118,17 +106,6 @@ class PhysicallyRecurrent(Incremental):
         # W = M (MᵀM)^(−1/2) up to a rotation: with the Cholesky factor the columns are orthonormal as well.
         factor = torch.linalg.cholesky(self.weight.T @ self.weight)
         return torch.linalg.solve_triangular(factor, self.weight.T, upper=False).T @ self.unit_root()
-
-    @torch.jit.export
-    def stiffness(self) -> Tensor:
-        """Return ``dy/dx[m, m]`` at rest."""
-        root = self.unit_root()
-        return root.T @ root
-
-    @torch.jit.export
-    def unit_root(self) -> Tensor:
-        """Return U with ``C₀ = Uᵀ U``."""
-        return self.root * torch.where(self.unit > 0.0, self.unit, torch.ones_like(self.unit))
 
     def drive(self, x: Tensor, old: Tensor) -> Tensor:
         """Return what each element sees of the increment, ``[..., k d]``."""
@@ -193,19 +170,6 @@ LARGEST_RADIUS = 1.6  # first R₀ of the element that yields last, in typical s
 RANGES = ((0.1, 0.8), (0.16, 4.0), (0.3, 0.4))  # first spread of h, l (in typical strains) and c
 
 
-def first_stiffness(x: Tensor, y: Tensor) -> Tensor:
-    """Return the symmetric least-squares fit of ``y[n, m]`` by ``x[n, m]`` over the smaller half of the first steps."""
-    order = x.square().sum(1).argsort()[: max(2 * x.shape[1], len(x) // 2)]
-    C = torch.linalg.lstsq(x[order].double(), y[order].double(), driver="gelsd").solution
-    return 0.5 * (C + C.T)
-
-
-def positive(C: Tensor) -> Tensor:
-    """Return the symmetric part of ``C[m, m]`` with eigenvalues of at least 1 % of the largest."""
-    values, vectors = torch.linalg.eigh(0.5 * (C + C.T))
-    return (vectors * values.clamp_min(0.01 * float(values.max()))) @ vectors.T
-
-
 class OverlayKernel(Kernel):
     """Stress and tangent of one block: the plane of stress and increment gives two rank-one pairs an element."""
 
@@ -224,10 +188,9 @@ class OverlayKernel(Kernel):
     def __init__(self, network: PhysicallyRecurrent, A: Tensor, S: Tensor):
         super().__init__()
         self.compiled = native("overlay_point") and max(network.size, network.features) <= LARGEST
-        copy = PhysicallyRecurrent(**network.config).double()
-        copy.load_state_dict({name: value.double() for name, value in network.state_dict().items()})
+        copy = frozen_copy(network, torch.float64)
         n, self.k, self.d, self.m = copy.elements * copy.size, copy.elements, copy.size, copy.features
-        D = copy.encoder().detach()
+        D = copy.encoder()
         blocks = D[:n].view(self.k, self.d, self.m)
         elastic = D[n:].T @ D[n:]
         self.register_buffer("encoder", D[:n].T.contiguous())
@@ -235,7 +198,7 @@ class OverlayKernel(Kernel):
         self.register_buffer("elastic", elastic.contiguous())
         self.register_buffer("squares", torch.einsum("kdi,kdj->kij", blocks, blocks).flatten(1).contiguous())
         self.register_buffer("constant", elastic.reshape(1, -1).clone())
-        self.register_buffer("law", copy.log_law.detach().exp().T.contiguous())
+        self.register_buffer("law", copy.log_law.exp().T.contiguous())
         self.register_buffer("A", A.double().clone())
         self.register_buffer("S", S.double().clone())
         self.register_buffer("fold", torch.kron(self.S, self.A.T.contiguous()).T.contiguous())  # of row-major S C A

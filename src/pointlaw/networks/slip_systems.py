@@ -12,13 +12,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pointlaw.networks.base import Kernel
-from pointlaw.networks.incremental import Incremental
-from pointlaw.networks.physically_recurrent import first_stiffness, positive
+from pointlaw.networks.base import Kernel, frozen_copy, generator
 from pointlaw.networks.slip_flow import SlipPath, advance, fits, native_step, slip, solve, span, stiffness
+from pointlaw.networks.stiff_at_rest import StiffAtRest, conjugate
 
 
-class SlipSystems(Incremental):
+class SlipSystems(StiffAtRest):
     """Learned slip systems under one stress.
 
     Parameters
@@ -49,7 +48,6 @@ class SlipSystems(Incremental):
 
     architecture = "slip_systems"
     scaling = "physical"
-    unit: Tensor
 
     def __init__(
         self,
@@ -62,8 +60,7 @@ class SlipSystems(Incremental):
         own: bool = True,
         seed: int | None = None,
     ):
-        if features != outputs:
-            raise ValueError(f"strain and stress have the same components; got features={features}, outputs={outputs}")
+        conjugate(features, outputs)
         if systems < 1 or not 1.0 <= exponent <= STEEPEST:
             raise ValueError(
                 f"at least one system and an exponent from 1 to {STEEPEST:g} are needed; got {systems}, {exponent}"
@@ -75,18 +72,14 @@ class SlipSystems(Incremental):
         memory = {"stress": features, "hardening": systems}
         super().__init__(strains=features, memory=memory, features=features, outputs=outputs, config=config)
         self.systems, self.steepest = systems, math.log(STEEPEST)
-        rng = torch.Generator()
-        rng.manual_seed(seed) if seed is not None else rng.set_state(torch.get_rng_state())
+        rng = generator(seed)
         self.weight = nn.Parameter(torch.randn(systems, features, generator=rng))
-        if seed is None:
-            torch.set_rng_state(rng.get_state())
-        self.root = nn.Parameter(torch.eye(features))
+        self.add_root()
         # ln of g₀, of c/g₀ and of h₀, then of q and n, which all systems share.
         first = torch.tensor(FIRST).log()[:, None]
         self.log_law = nn.Parameter(first.expand(3, systems if own else 1).clone())
         self.log_latent = nn.Parameter(torch.zeros(()))
         self.log_exponent = nn.Parameter(torch.tensor(math.log(exponent)), requires_grad=learn_exponent)
-        self.register_buffer("unit", torch.zeros(()))  # size of the stiffness's root; zero in a fresh network
 
     def prepare(self, x: Tensor, y: Tensor, stiffness: Tensor | None) -> None:
         """Set the stiffness of a fresh network, and its systems and resistances from the plastic strains of the data.
@@ -96,34 +89,20 @@ class SlipSystems(Incremental):
         """
         if self.unit.item():
             return
-        C0 = stiffness if stiffness is not None else first_stiffness(x[:, 0], y[:, 0])
-        root = torch.linalg.cholesky(positive(C0.double())).T
+        root = self.prepare_root(x, y, stiffness)
         stress = torch.linalg.solve_triangular(root.T, y.double().flatten(0, 1).T, upper=False).T.view_as(y)
         moved = torch.diff(x.double() @ root.T, dim=1)
         plastic = moved - torch.diff(stress, dim=1)
         flows = plastic.square().sum(2) > 0.25 * moved.square().sum(2)
         directions, at = torch.nn.functional.normalize(plastic[flows], dim=1), stress[:, 1:][flows]
+        if not len(directions):
+            return
+        few = torch.linspace(0, len(directions) - 1, min(len(directions), 5000)).long()
         with torch.no_grad():
-            self.unit.copy_(root.diagonal().mean())
-            self.root.copy_(root / self.unit)
-            if len(directions):
-                few = torch.linspace(0, len(directions) - 1, min(len(directions), 5000)).long()
-                self.weight.copy_(spread(directions[few], self.weight.double()))
-                A = torch.nn.functional.normalize(self.weight.double(), dim=1)
-                typical = float((at[few] @ A.T).abs().amax(1).median())
-                self.log_law[0].fill_(math.log(0.8 * typical))
-        self.root.requires_grad_(stiffness is None)
-
-    @torch.jit.export
-    def unit_root(self) -> Tensor:
-        """Return U with ``C₀ = Uᵀ U``."""
-        return self.root * torch.where(self.unit > 0.0, self.unit, torch.ones_like(self.unit))
-
-    @torch.jit.export
-    def stiffness(self) -> Tensor:
-        """Return ``dy/dx[m, m]`` at rest."""
-        root = self.unit_root()
-        return root.T @ root
+            self.weight.copy_(spread(directions[few], self.weight.double()))
+            A = torch.nn.functional.normalize(self.weight.double(), dim=1)
+            typical = float((at[few] @ A.T).abs().amax(1).median())
+            self.log_law[0].fill_(math.log(0.8 * typical))
 
     @torch.jit.export
     def directions(self) -> Tensor:
@@ -226,13 +205,12 @@ class SlipKernel(Kernel):
 
     def __init__(self, network: SlipSystems, A: Tensor, S: Tensor):
         super().__init__()
-        copy = SlipSystems(**network.config).double()
-        copy.load_state_dict({name: value.double() for name, value in network.state_dict().items()})
+        copy = frozen_copy(network, torch.float64)
         self.m, self.k = copy.features, copy.systems
         self.compiled = fits(self.m, self.k)
-        root = copy.unit_root().detach()
-        self.register_buffer("systems", copy.directions().detach().clone())
-        self.register_buffer("law", copy.law().detach().clone())
+        root = copy.unit_root()
+        self.register_buffer("systems", copy.directions())
+        self.register_buffer("law", copy.law())
         self.register_buffer("root", root.clone())
         self.register_buffer("decoder", (S.double() @ root.T).contiguous())
         self.register_buffer("encoder", (root @ A.double()).contiguous())
