@@ -19,6 +19,7 @@ import numpy as np
 from pointlaw import materials
 from pointlaw.errors import InputError
 from pointlaw.materials import Material
+from pointlaw.materials.by_name import call, concrete_classes, named
 from pointlaw.networks.law_points import LawPoints
 from pointlaw.networks.points import POINTS
 
@@ -113,30 +114,15 @@ def neurons(material: Material, *, count: int, time: float | None = None, amplit
 
 def known_laws() -> dict[str, Callable[..., Material]]:
     """Return everything that a description may name."""
-    ours = {
-        name: found
-        for name, found in vars(materials).items()
-        if inspect.isclass(found) and issubclass(found, Material) and not inspect.isabstract(found)
-    }
-    return ours | LAWS
+    return concrete_classes(materials, Material) | LAWS
 
 
 def _call(name: str, before: list[Material], parameters: Mapping[str, Any]) -> Material:
     """Return ``name(*before, **parameters)``; names that do not exist become a sentence."""
     known = known_laws()
-    if name not in known:
-        raise InputError(
-            f"there is no law '{name}'; known are {', '.join(sorted(known))}. A law of your own is registered first: "
-            f"pointlaw.laws.LAWS['{name}'] = {name}."
-        )
-    values = {key: _value(value, known) for key, value in parameters.items()}
-    signature = inspect.signature(known[name])
-    unnamed = [key for key, how in signature.parameters.items() if how.kind is how.POSITIONAL_ONLY and key in values]
-    try:
-        bound = signature.bind(*before, *(values.pop(key) for key in unnamed), **values)
-    except TypeError as error:
-        raise InputError(f"{name} does not take these parameters: {error}.") from error
-    made = known[name](*bound.args, **bound.kwargs)
+    advice = f" A law of your own is registered first: pointlaw.laws.LAWS['{name}'] = {name}."
+    maker = named("law", name, known, advice=advice)
+    made = call(name, maker, {key: _value(value, known) for key, value in parameters.items()}, before=before)
     if not isinstance(made, Material):
         raise InputError(f"'{name}' made a {type(made).__name__}; it must make a Material.")
     return made

@@ -5,9 +5,7 @@ The schema names classes and their parameters and adds nothing of its own: ``law
 """
 
 import importlib.util
-import inspect
 import sys
-from abc import ABC
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +18,7 @@ from pointlaw.fem.mesh_files import read_mesh
 from pointlaw.fem.mpi import MPI
 from pointlaw.fem.tagged_mesh import TaggedMesh
 from pointlaw.materials import Material
+from pointlaw.materials.by_name import call, concrete_classes, named
 from pointlaw.rve import constraint as constraints
 from pointlaw.rve import microstructure as microstructures
 from pointlaw.rve.constraint import Constraint
@@ -50,7 +49,7 @@ class Law(pydantic.BaseModel):
 
     def make(self) -> Material:
         """Return the law; raises ``InputError`` for an unknown class or parameter."""
-        known = _concrete(materials, Material)
+        known = concrete_classes(materials, Material)
         made: Material = _call("law", self.law, known, self.parameters)
         return known[self.reduce](made) if self.reduce else made
 
@@ -114,7 +113,7 @@ class Cell(pydantic.BaseModel):
     def _mesh(self, folder: Path) -> TaggedMesh:
         if self.mesh is not None:
             return read_mesh(folder / self.mesh, MPI.COMM_SELF)
-        known: dict[str, Callable[..., Any]] = _concrete(microstructures, Microstructure)
+        known: dict[str, Callable[..., Any]] = concrete_classes(microstructures, Microstructure)
         makers = ("random_inclusions", "lattice_inclusions", "read_image")
         known |= {name: getattr(microstructures, name) for name in makers}
         parameters = dict(self.parameters)
@@ -148,7 +147,7 @@ class Python(pydantic.BaseModel):
 
     def make(self, folder: Path) -> Material:
         """Return what the function returns; raises ``InputError`` unless that is a material."""
-        made = _call("function", self.python, {self.python: _function(self.python, folder)}, self.parameters)
+        made = call(self.python, _function(self.python, folder), self.parameters)
         if not isinstance(made, Material):
             raise InputError(f"{self.python} returned a {type(made).__name__}; it must return a Material.")
         return made
@@ -165,21 +164,9 @@ def teacher_kind(values: dict[str, Any]) -> type[Law | Cell | Python]:
     return found[0]
 
 
-def _concrete(room: Any, kind: type[ABC]) -> dict[str, Any]:
-    """Return the classes of ``room`` that are of this kind and not abstract, by name."""
-    classes = {name: found for name, found in vars(room).items() if inspect.isclass(found) and issubclass(found, kind)}
-    return {name: found for name, found in classes.items() if not inspect.isabstract(found)}
-
-
 def _call(what: str, name: str, known: dict[str, Any], parameters: dict[str, Any]) -> Any:
     """Call ``known[name]``; wrong names become a sentence, errors inside the call stay what they are."""
-    if name not in known:
-        raise InputError(f"there is no {what} '{name}'; known are {', '.join(sorted(known))}.")
-    try:
-        inspect.signature(known[name]).bind(**parameters)
-    except TypeError as error:
-        raise InputError(f"{name} does not take these parameters: {error}.") from error
-    return known[name](**parameters)
+    return call(name, named(what, name, known), parameters)
 
 
 def _function(place: str, folder: Path) -> Callable[..., Any]:

@@ -1,0 +1,39 @@
+"""Things made from plain data: a class or function by its name, its arguments by theirs.
+
+Sampling files and law files name laws and microstructures; a name or an argument that does not exist is a sentence,
+and what the thing itself has against its arguments stays as it is.
+"""
+
+import inspect
+from abc import ABC
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pointlaw.errors import InputError
+
+
+def concrete_classes(room: Any, kind: type[ABC]) -> dict[str, Any]:
+    """Return the classes of the module ``room`` that are of this kind and not abstract, by name."""
+    classes = {name: found for name, found in vars(room).items() if inspect.isclass(found) and issubclass(found, kind)}
+    return {name: found for name, found in classes.items() if not inspect.isabstract(found)}
+
+
+def named[T](what: str, name: str, known: Mapping[str, T], *, advice: str = "") -> T:
+    """Return ``known[name]``; raises ``InputError``, which ends with ``advice``, if there is none."""
+    if name not in known:
+        raise InputError(f"there is no {what} '{name}'; known are {', '.join(sorted(known))}.{advice}")
+    return known[name]
+
+
+def call[T](name: str, maker: Callable[..., T], parameters: Mapping[str, Any], *, before: Sequence[Any] = ()) -> T:
+    """Return ``maker(*before, **parameters)``, also where arguments are positional only.
+
+    Raises ``InputError`` if it does not take these parameters.
+    """
+    signature, values = inspect.signature(maker), dict(parameters)
+    unnamed = [key for key, how in signature.parameters.items() if how.kind is how.POSITIONAL_ONLY and key in values]
+    try:
+        bound = signature.bind(*before, *(values.pop(key) for key in unnamed), **values)
+    except TypeError as error:
+        raise InputError(f"{name} does not take these parameters: {error}.") from error
+    return maker(*bound.args, **bound.kwargs)
