@@ -12,11 +12,12 @@ from pointlaw.fem.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pointlaw.fem.controller import Decision, FixedStep, StepController
 from pointlaw.fem.gather import gather_cells
 from pointlaw.fem.loads import BodyForce, Displacement, Point, Pressure, Traction
-from pointlaw.fem.march import Solution, Status, march
+from pointlaw.fem.march import march
 from pointlaw.fem.mesh_files import read_mesh
 from pointlaw.fem.observe import ForceTable, Observer, Paraview, Progress
 from pointlaw.fem.problem import MechanicsProblem, StepReport
 from pointlaw.fem.region import QuadratureFields, Region, Verdict
+from pointlaw.fem.solution import Solution, Status
 from pointlaw.fem.tagged_mesh import TaggedMesh
 
 __all__ = [

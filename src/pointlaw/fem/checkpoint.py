@@ -9,7 +9,7 @@ from pointlaw.fem.mpi import MPI, agree  # isort: skip
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dolfinx
 import h5py
@@ -18,10 +18,8 @@ import numpy as np
 from pointlaw.errors import InputError
 from pointlaw.fem.observe import Observer
 from pointlaw.fem.problem import MechanicsProblem, StepReport
+from pointlaw.fem.solution import Solution
 from pointlaw.tensors import Array
-
-if TYPE_CHECKING:
-    from pointlaw.fem.march import Solution
 
 
 class Checkpoint(Observer):
@@ -45,7 +43,7 @@ class Checkpoint(Observer):
         if self._count % self.every == 0:
             self._write(problem)
 
-    def finish(self, problem: MechanicsProblem, solution: "Solution") -> None:
+    def finish(self, problem: MechanicsProblem, solution: Solution) -> None:
         """Write the last accepted step, also of a run that failed."""
         if self._count and self._written != problem.time:
             self._write(problem)

@@ -9,7 +9,7 @@ from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dolfinx
 import numpy as np
@@ -20,11 +20,9 @@ from dolfinx.io import VTKFile
 from pointlaw.errors import SetupError
 from pointlaw.fem.jit import jit_options
 from pointlaw.fem.problem import MechanicsProblem, StepReport
+from pointlaw.fem.solution import Solution
 from pointlaw.fem.tagged_mesh import Where
 from pointlaw.tensors import Array
-
-if TYPE_CHECKING:
-    from pointlaw.fem.march import Solution
 
 
 class Observer:
@@ -39,7 +37,7 @@ class Observer:
     def rejected(self, problem: MechanicsProblem, report: StepReport, next_dt: float) -> None:
         """Take note of a rejected step and the length of the next attempt."""
 
-    def finish(self, problem: MechanicsProblem, solution: "Solution") -> None:
+    def finish(self, problem: MechanicsProblem, solution: Solution) -> None:
         """Close files; called also when the run failed."""
 
 
@@ -173,7 +171,7 @@ class Paraview(Observer):
             self._update(problem)
             self._write(problem.time)
 
-    def finish(self, problem: MechanicsProblem, solution: "Solution") -> None:
+    def finish(self, problem: MechanicsProblem, solution: Solution) -> None:
         """Close the file."""
         self._close()
 
@@ -224,7 +222,7 @@ class Progress(Observer):
         self._cuts += 1
         self._show(problem.time, f"cut to {next_dt:.3g}: {report.reason}")
 
-    def finish(self, problem: MechanicsProblem, solution: "Solution") -> None:
+    def finish(self, problem: MechanicsProblem, solution: Solution) -> None:
         """Stop the bar."""
         self._bar.stop()
 
