@@ -27,8 +27,7 @@ import torch
 
 from pointlaw.data import sample
 from pointlaw.fem import Displacement, ForceTable, MechanicsProblem, gather_cells, march
-from pointlaw.laws import load_law, make_law, save_law
-from pointlaw.laws.density import with_density
+from pointlaw.laws import load_law, make_law, save_law, with_density
 from pointlaw.laws.guard import Guarded
 from pointlaw.materials import J2, LinearElastic, PlaneStrain
 from pointlaw.networks import GRU

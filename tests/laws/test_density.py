@@ -6,7 +6,8 @@ import pytest
 from pointlaw.data import Dataset, sample
 from pointlaw.errors import InputError
 from pointlaw.laws import load_law, read_card, save_law
-from pointlaw.laws.density import LARGEST, Density, grades_along, with_density
+from pointlaw.laws.covered import with_density
+from pointlaw.laws.density import LARGEST, Density, grades_along
 from pointlaw.laws.replay import replay, state_after
 from pointlaw.materials import J2, PlaneStrain
 from pointlaw.paths import cyclic, gaussian_process, proportional, random_directions, random_walk

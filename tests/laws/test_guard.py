@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pointlaw.errors import InputError
-from pointlaw.laws.density import with_density
+from pointlaw.laws.covered import with_density
 from pointlaw.laws.guard import Guarded, outside_paths
 from pointlaw.laws.history import StrainHistory
 from pointlaw.materials import J2, GeneralisedMaxwell, LinearElastic, PlaneStrain

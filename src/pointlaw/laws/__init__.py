@@ -2,7 +2,8 @@
 
 from pointlaw.laws.audit import Audit, Goal, Judgement, Verdict, audit, judge, measure, measure_alone
 from pointlaw.laws.card import Envelope, Figures, LawCard, Probe, Provenance
-from pointlaw.laws.density import Density, with_density
+from pointlaw.laws.covered import with_density
+from pointlaw.laws.density import Density
 from pointlaw.laws.ensemble import Ensemble, calibrated, load_ensemble, save_ensemble
 from pointlaw.laws.explain import Explanation, explain
 from pointlaw.laws.file import load_law, load_torchscript, read_card, save_law, write_card

@@ -5,7 +5,7 @@ into the caller's arrays and says which points lie outside the strains it was tr
 in each process, because ranks share the cores and a second thread makes this work slower.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +13,11 @@ import torch
 from pointlaw.data import feature_map
 from pointlaw.errors import InputError
 from pointlaw.laws.card import LawCard
+from pointlaw.laws.density import Density
 from pointlaw.laws.evaluator import BLOCK, AutodiffEvaluator, FoldedEvaluator, SinglePrecision
 from pointlaw.materials import Material, Response, StateLayout
 from pointlaw.networks import Network, frozen_copy, script
 from pointlaw.tensors import Array
-
-if TYPE_CHECKING:
-    from pointlaw.laws.density import Density
 
 
 class LearnedMaterial(Material):
@@ -52,7 +50,7 @@ class LearnedMaterial(Material):
         *,
         block: int = BLOCK,
         folded: bool = True,
-        density: "Density | None" = None,
+        density: Density | None = None,
     ):
         one_thread()
         self.network, self.card, self.block, self.density = network, card, block, density

@@ -18,7 +18,7 @@ import numpy as np
 from pointlaw.data import Dataset, merge, save_dataset
 from pointlaw.errors import InputError
 from pointlaw.laws import LearnedMaterial, load_law, make_law, save_law
-from pointlaw.laws.density import with_density
+from pointlaw.laws.covered import with_density
 from pointlaw.laws.guard import Guarded, OutsidePaths, outside_paths
 from pointlaw.networks import Network, build
 from pointlaw.paths import StrainPath

@@ -7,7 +7,7 @@ import torch
 
 from pointlaw.data import Dataset
 from pointlaw.laws import make_law
-from pointlaw.laws.density import with_density
+from pointlaw.laws.covered import with_density
 from pointlaw.laws.ensemble import Ensemble, calibrated
 from pointlaw.networks import Network
 from pointlaw.training.config import TrainConfig
