@@ -1,8 +1,8 @@
 """Microstructures: periodic arrangements of phases in a box, one kind a file."""
 
-from pointlaw.rve.microstructure.base import Microstructure
+from pointlaw.rve.microstructure.base import Image, Microstructure
 from pointlaw.rve.microstructure.fibres import Fibres
-from pointlaw.rve.microstructure.image import Image, read_image
+from pointlaw.rve.microstructure.image import read_image
 from pointlaw.rve.microstructure.inclusions import Inclusions
 from pointlaw.rve.microstructure.laminate import Laminate
 from pointlaw.rve.microstructure.packing import lattice_inclusions, random_inclusions

@@ -1,19 +1,19 @@
-"""What every microstructure can do: say which phase is where, be counted, turned into voxels and meshed."""
+"""What every microstructure can do: say which phase is where, be turned into voxels, counted and meshed.
+
+The voxel image is a microstructure itself, and the one that all others can be turned into; so it lives here, too.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pointlaw.errors import InputError
 from pointlaw.fem.tagged_mesh import TaggedMesh
 from pointlaw.rve.voxels import voxel_mesh
 from pointlaw.tensors import Array
-
-if TYPE_CHECKING:
-    from pointlaw.rve.microstructure.image import Image
 
 Tags = NDArray[np.int32]
 
@@ -43,8 +43,6 @@ class Microstructure(ABC):
 
     def image(self, resolution: int | Sequence[int]) -> "Image":
         """Return the phases at the centres of voxels; ``resolution`` is their number along the first or each axis."""
-        from pointlaw.rve.microstructure.image import Image
-
         shape = self.shape(resolution)
         centres = [(np.arange(n) + 0.5) * length / n for n, length in zip(shape, self.size, strict=True)]
         x = np.stack(np.meshgrid(*centres, indexing="ij"), axis=-1).reshape(-1, self.dim)
@@ -77,6 +75,64 @@ class Microstructure(ABC):
         if len(counts) != self.dim or min(counts) < 1:
             raise InputError(f"resolution = {resolution} must be a number or {self.dim} numbers of at least 1.")
         return tuple(counts)
+
+
+class Image(Microstructure):
+    """A microstructure given by a tag for each voxel.
+
+    Parameters
+    ----------
+    voxels : int [nx, ny] or [nx, ny, nz]
+        Tags; the first axis is x.
+    size : float or [d]
+        Lengths of the box, unit of length.
+    names
+        Name and tag of each phase; where given, the image may hold no other tag.
+
+    Raises
+    ------
+    InputError
+        If the tags are not integers, or the image holds a tag without a name.
+    """
+
+    def __init__(
+        self, voxels: ArrayLike, size: float | Sequence[float] | Array, *, names: Mapping[str, int] | None = None
+    ):
+        values = np.asarray(voxels)
+        if values.ndim not in (2, 3) or values.size == 0:
+            raise InputError(f"A voxel image has 2 or 3 axes and at least one voxel; got shape {values.shape}.")
+        whole = np.issubdtype(values.dtype, np.integer) or values.dtype == bool
+        if not whole and not np.array_equal(values, np.round(values)):
+            raise InputError("A voxel image holds phase tags, whole numbers; this one has fractions or NaN.")
+        self.voxels: Tags = values.astype(np.int32)
+        self.size = box(size, values.ndim)
+        found = [int(tag) for tag in np.unique(self.voxels)]
+        self.names = {f"phase_{tag}": tag for tag in found} if names is None else dict(names)
+        unknown = sorted(set(found) - set(self.names.values()))
+        if unknown:
+            raise InputError(
+                f"The voxel image has the tags {unknown}, which no phase is named for; named are {dict(self.names)}."
+            )
+
+    def tags_at(self, x: Array) -> Tags:
+        """Return the tags of the voxels that ``x[n, d]`` lie in."""
+        shape = np.array(self.voxels.shape)
+        place = np.floor(x / self.size * shape).astype(int) % shape
+        tags: Tags = self.voxels[tuple(place.T)]
+        return tags
+
+    def shifted(self, *offset: int) -> "Image":
+        """Return the image of the same medium with its origin moved by so many voxels along each axis."""
+        rolled = np.roll(self.voxels, [-n for n in offset], axis=tuple(range(len(offset))))
+        return Image(rolled, self.size, names=self.names)
+
+    def tiled(self, *counts: int) -> "Image":
+        """Return the image repeated so many times along each axis: the resolved medium."""
+        return Image(np.tile(self.voxels, counts), self.size * np.array(counts), names=self.names)
+
+    def fraction(self, phase: str | int) -> float:
+        """Return the volume fraction of a phase."""
+        return float(np.mean(self.voxels == self.tag(phase)))
 
 
 def box(size: float | Sequence[float] | Array, dim: int) -> Array:

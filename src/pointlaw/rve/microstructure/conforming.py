@@ -4,27 +4,25 @@ from pointlaw.fem.mpi import MPI  # isort: skip
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pointlaw.errors import EnvironmentProblem, InputError, MeshError
 from pointlaw.fem.tagged_mesh import TaggedMesh
-from pointlaw.rve.microstructure.inclusions import images
+from pointlaw.rve.microstructure.ellipsoids import Ellipsoids, images
 from pointlaw.tensors import Array
-
-if TYPE_CHECKING:
-    from pointlaw.rve.microstructure.fibres import Fibres
-    from pointlaw.rve.microstructure.inclusions import Inclusions
 
 Entity = tuple[int, int]
 
 
-def mesh_inclusions(inclusions: "Inclusions", element_size: float, *, voids: bool, comm: Any) -> TaggedMesh:
+def mesh_inclusions(
+    inclusions: Ellipsoids, element_size: float, names: Mapping[str, int], *, voids: bool, comm: Any
+) -> TaggedMesh:
     """Return the mesh of ellipsoidal inclusions; see :meth:`Inclusions.conforming_mesh`."""
 
     def shapes(occ: Any) -> list[Entity]:
-        dim, made = inclusions.dim, []
+        dim, made = len(inclusions.size), []
         for centre, radii, axes in zip(inclusions.centres, inclusions.radii, inclusions.axes, strict=True):
             for place in _visible(centre, radii.max(), inclusions.size):
                 made.append(
@@ -33,23 +31,25 @@ def mesh_inclusions(inclusions: "Inclusions", element_size: float, *, voids: boo
         return made
 
     share = inclusions.fraction
-    return _mesh(inclusions.size, shapes, element_size, inclusions.names, share, voids=voids, comm=comm)
+    return _mesh(inclusions.size, shapes, element_size, names, share, voids=voids, comm=comm)
 
 
-def mesh_fibres(fibres: "Fibres", element_size: float, *, comm: Any) -> TaggedMesh:
+def mesh_fibres(
+    section: Ellipsoids, length: float, element_size: float, names: Mapping[str, int], *, comm: Any
+) -> TaggedMesh:
     """Return the mesh of unidirectional fibres; see :meth:`Fibres.conforming_mesh`."""
-    section = fibres.section
 
     def shapes(occ: Any) -> list[Entity]:
         made = []
         for centre, radii, axes in zip(section.centres, section.radii, section.axes, strict=True):
             for place in _visible(centre, radii.max(), section.size):
                 disc = (2, _ellipse(occ, place, radii, axes))
-                made += [e for e in occ.extrude([disc], 0, 0, fibres.size[2]) if e[0] == 3]
+                made += [e for e in occ.extrude([disc], 0, 0, length) if e[0] == 3]
                 occ.remove([disc], recursive=False)
         return made
 
-    return _mesh(fibres.size, shapes, element_size, fibres.names, section.fraction, voids=False, comm=comm)
+    size = np.append(section.size, length)
+    return _mesh(size, shapes, element_size, names, section.fraction, voids=False, comm=comm)
 
 
 def _ellipse(occ: Any, place: Array, radii: Array, axes: Array) -> int:

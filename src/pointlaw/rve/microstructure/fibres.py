@@ -7,6 +7,7 @@ import numpy as np
 from pointlaw.errors import InputError
 from pointlaw.fem.tagged_mesh import TaggedMesh
 from pointlaw.rve.microstructure.base import Microstructure, Tags
+from pointlaw.rve.microstructure.conforming import mesh_fibres
 from pointlaw.rve.microstructure.inclusions import Inclusions
 from pointlaw.tensors import Array
 
@@ -37,6 +38,4 @@ class Fibres(Microstructure):
 
     def conforming_mesh(self, element_size: float, *, comm: Any = None) -> TaggedMesh:
         """Return a periodic tetrahedral mesh that follows the fibres; needs gmsh."""
-        from pointlaw.rve.microstructure.conforming import mesh_fibres
-
-        return mesh_fibres(self, element_size, comm=comm)
+        return mesh_fibres(self.section, self.size[2], element_size, self.names, comm=comm)

@@ -1,6 +1,5 @@
 """Ellipsoidal inclusions in a matrix: discs, ellipses, spheres, ellipsoids, continued periodically across the faces."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,11 @@ from numpy.typing import ArrayLike
 from pointlaw.errors import InputError
 from pointlaw.fem.tagged_mesh import TaggedMesh
 from pointlaw.rve.microstructure.base import Microstructure, Tags, box
+from pointlaw.rve.microstructure.conforming import mesh_inclusions
+from pointlaw.rve.microstructure.ellipsoids import images, separations, shape_matrices
 from pointlaw.tensors import Array
 
 MATRIX, INCLUSION = 1, 2
-_SHARES = np.linspace(0.0, 1.0, 65)[1:-1]
 
 
 class Inclusions(Microstructure):
@@ -100,41 +100,7 @@ class Inclusions(Microstructure):
 
         ``element_size`` is the edge length of the elements, unit of length; ``voids`` leaves the inclusions empty.
         """
-        from pointlaw.rve.microstructure.conforming import mesh_inclusions
-
-        return mesh_inclusions(self, element_size, voids=voids, comm=comm)
-
-
-def shape_matrices(radii: Array, axes: Array) -> Array:
-    """Return ``R diag(a²) Rᵀ`` ``[k, d, d]`` of ellipsoids with semi-axes ``radii[k, d]`` along ``axes[k, d, d]``."""
-    return np.einsum("kij,kj,klj->kil", axes, radii**2, axes)
-
-
-def images(size: Array) -> Array:
-    """Return the shifts ``[3^d, d]`` to the box and its neighbours."""
-    return np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=len(size)))) * size
-
-
-def separations(centre: Array, shape: Array, others: Array, shapes: Array, size: Array) -> Array:
-    """Return for each of ``others[k, d]`` how far it is from the first, over all periodic images, ``[k]``.
-
-    The contact function of Perram & Wertheim (1985, doi 10.1016/0021-9991(85)90171-8): 1 where two ellipsoids touch,
-    less where they overlap. Its maximum is taken over samples, so that a close pass may be called an overlap.
-    """
-    away = centre - others[:, None] + images(size)  # [k, images, d]
-    if np.allclose(shape, shape[0, 0] * np.eye(len(centre))) and np.allclose(
-        shapes, shapes[:, :1, :1] * np.eye(len(centre))
-    ):
-        reach = np.sqrt(shape[0, 0]) + np.sqrt(shapes[:, 0, 0])
-        squared: Array = (np.square(away).sum(axis=2) / reach[:, None] ** 2).min(axis=1)
-        return squared
-    nearest = np.full(len(others), np.inf)
-    for k in range(len(others)):
-        mixed = (1.0 - _SHARES)[:, None, None] * shapes[k] + _SHARES[:, None, None] * shape
-        inverse = np.linalg.inv(mixed)
-        contact = (_SHARES * (1.0 - _SHARES))[:, None] * np.einsum("pi,sij,pj->sp", away[k], inverse, away[k])
-        nearest[k] = contact.max(axis=0).min()
-    return nearest
+        return mesh_inclusions(self, element_size, self.names, voids=voids, comm=comm)
 
 
 def _rotations(axes: ArrayLike | None, count: int, dim: int) -> Array:

@@ -7,7 +7,8 @@ import numpy as np
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
 from pointlaw.rve.microstructure.base import box
-from pointlaw.rve.microstructure.inclusions import Inclusions, separations, shape_matrices
+from pointlaw.rve.microstructure.ellipsoids import separations, shape_matrices
+from pointlaw.rve.microstructure.inclusions import Inclusions
 from pointlaw.tensors import Array
 
 # Random sequential addition of equal discs and spheres stops near these fractions (Feder 1980,

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 
 from pointlaw.errors import InputError
 from pointlaw.rve.microstructure.base import Microstructure, Tags, box
-from pointlaw.rve.microstructure.inclusions import images
+from pointlaw.rve.microstructure.ellipsoids import images
 from pointlaw.tensors import Array
 
 _H = 0.5
