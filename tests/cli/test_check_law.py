@@ -79,6 +79,9 @@ def test_on_the_data_of_the_card_the_figures_of_the_card_are_measured_again(chec
         assert measured[name] == pytest.approx(card[name], rel=1e-6, abs=1e-12)
     assert content["goals"]["error_mean"] == {"good": 0.02, "fair": 0.05, "least": False, "verdict": "bad"}
     assert content["data_sha256"] == content["provenance"]["kept_back_sha256"]
+    for word in ("longest path", "stress MPa", content["provenance"]["training_sha256"][:12], "density"):
+        assert word in out  # where it comes from and what its training covered
+    assert content["envelope"]["arc_length"] > 0.0
 
 
 def test_other_data_give_other_figures(check, folder, tmp_path) -> None:

@@ -66,6 +66,10 @@ def test_a_dataset_becomes_a_law_file_and_its_card_is_printed(train, folder, ste
     assert law.card.figures.paths == 5
     assert law.card.envelope.paths == 13  # of 20 paths 5 are kept back, and 2 of 15 decide about the best epoch
     assert law.card.provenance.training["learning_rate"] == 0.01
+    assert law.density is not None
+    assert law.card.envelope.density.kept_back_paths == 5
+    for word in ("along", law.card.provenance.training_sha256[:12], f"longest path {law.card.envelope.arc_length:.3g}"):
+        assert word in out
     assert "error mean" in out
     assert f"{law.card.figures.error_mean:.4g}" in out
     assert "all 4 epochs were done" in out
@@ -73,8 +77,11 @@ def test_a_dataset_becomes_a_law_file_and_its_card_is_printed(train, folder, ste
     assert not list((folder / "laws").glob("*.checkpoint"))
 
 
-def test_quiet_shows_no_bar(train) -> None:
-    assert train(GRU_8 + QUICK, "--quiet")[2] == ""
+def test_quiet_shows_no_bar_and_a_law_without_a_density_says_so(train, folder) -> None:
+    _, out, err = train("density = false\n" + GRU_8 + QUICK, "--quiet")
+    assert err == ""
+    assert "with_density adds one" in out
+    assert load_law(folder / "laws" / "steel.safetensors").density is None
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(train, folder) -> None:
@@ -147,6 +154,8 @@ def test_a_gaussian_process_is_conditioned(train, folder, steel) -> None:
         (BASE + 'start_from = "a.safetensors"\n[network]\nhidden = 3\n', "takes the network as it is"),
         (BASE + 'architecture = "gaussian_process"\n[network]\nhidden = 3\n', "has 'points'"),
         ("dataset", "is not a TOML file"),
+        (GRU_8.replace("laws/steel.safetensors", "steel.h5"), "output = 'steel.h5' is the dataset or a folder"),
+        (GRU_8.replace("laws/steel.safetensors", ""), "output = '' is the dataset or a folder"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_sentence(train, text, sentence) -> None:

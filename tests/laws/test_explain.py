@@ -171,6 +171,12 @@ def test_the_explanation_of_a_foreign_script_compares_it_with_its_teacher(gather
     np.testing.assert_allclose(found.inputs, np.diag(law.card.scaling.stress), atol=1e-9)
 
 
+def test_paths_of_other_kinematics_are_refused(law) -> None:
+    solid = sample(J2(E=1.0, nu=0.3, yield_stress=0.1), gaussian_process(2, seed=0, steps=3, bound=0.01))
+    with pytest.raises(InputError, match="The law takes plane_strain"):
+        explain(law, solid)
+
+
 def test_a_law_that_is_not_the_teacher_is_refused(law, paths) -> None:
     with pytest.raises(InputError, match="is not the teacher of these data"):
         explain(law, paths[1], teacher=PlaneStrain(J2(E=100e3, nu=0.3, yield_stress=250.0)))

@@ -49,6 +49,7 @@ def test_the_html_page_has_every_figure_and_needs_nothing_else(law, found, tmp_p
         assert line.value is None or line.shown in text
     assert found.dataset.sha256[:12] in text
     assert law.card.provenance.training_sha256[:12] in text
+    assert f"longest path {law.card.envelope.arc_length:.3g}" in text
     (picture,) = re.findall(r"data:image/png;base64,([^\"]+)", text)
     assert size(base64.b64decode(picture))[0] > 1500
 

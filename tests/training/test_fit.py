@@ -1,3 +1,4 @@
+import math
 import re
 
 import numpy as np
@@ -5,9 +6,9 @@ import pytest
 import torch
 
 from pointlaw.data import Dataset, Scaling, feature_map, sample
-from pointlaw.errors import InputError
+from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws.audit import relative_errors
-from pointlaw.materials import J2, PlaneStrain
+from pointlaw.materials import J2, LinearElastic, PlaneStrain
 from pointlaw.networks import GRU, LSTM, FeedForward, Network
 from pointlaw.paths import gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
@@ -83,6 +84,9 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path) -> None:
     fit(network(), data, TrainConfig(epochs=1), checkpoint=tmp_path / "run.pt")
     with pytest.raises(InputError, match="another network, dataset or configuration"):
         fit(network(), data, TrainConfig(epochs=2), checkpoint=tmp_path / "run.pt")
+    other = Scaling.fit(data.subset(slice(3)))
+    with pytest.raises(InputError, match="another network, dataset or configuration"):
+        fit(network(), data, TrainConfig(epochs=1), scaling=other, checkpoint=tmp_path / "run.pt")
     (tmp_path / "run.pt").write_bytes(b"rest of a checkpoint")
     with pytest.raises(InputError, match="cannot be read"):
         fit(network(), data, TrainConfig(epochs=1), checkpoint=tmp_path / "run.pt")
@@ -158,8 +162,24 @@ def test_what_does_not_fit_gets_a_sentence(data) -> None:
     with pytest.raises(InputError, match="features=7"):
         fit(network(), data, TrainConfig(features=("strain", "increment", "dt")))
     bare = Dataset(data.time, data.strain, data.stress, data.card)
-    with pytest.raises(InputError, match="needs a dataset with tangents"):
+    with pytest.raises(InputError, match="needs a dataset with 'tangent'"):
         fit(network(), bare, QUICK)
+    solid = sample(LinearElastic(E=1.0, nu=0.3), gaussian_process(2, seed=0, steps=3, bound=0.01))
+    with pytest.raises(InputError, match="those of validation small_strain_3d"):
+        fit(network(), data, validation=solid)
+
+
+def test_without_a_gpu_training_on_one_gets_a_sentence_and_auto_takes_the_cpu(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(EnvironmentProblem, match="finds no GPU"):
+        _ = TrainConfig(device="cuda").chosen_device
+    assert TrainConfig(device="auto").chosen_device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"tangent_weight": math.inf}, {"epochs": 0}, {"device": "gpu"}])
+def test_settings_that_cannot_be_used_are_refused_by_name(wrong) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TrainConfig(**wrong)
 
 
 def test_sub_sampled_moments_increase_start_at_zero_and_hold_some_steps() -> None:
@@ -229,7 +249,7 @@ def test_an_energy_alone_teaches_the_stiffness(data) -> None:
 
 def test_energies_need_data_with_them_and_a_network_that_knows_them(data) -> None:
     config = TrainConfig(epochs=1, energy_weight=1.0)
-    with pytest.raises(InputError, match="needs a dataset with energys"):
+    with pytest.raises(InputError, match="needs a dataset with 'energy'"):
         fit(Spring(), data, config)
     with pytest.raises(InputError, match="a LSTM does not"):
         fit(network(), elastic(data), config)

@@ -84,6 +84,12 @@ def test_a_wrong_space_gets_a_sentence(data, space, sentence) -> None:
         search(space, data, train=QUICK, trials=1)
 
 
+def test_a_search_without_a_trial_gets_a_sentence(data) -> None:
+    pytest.importorskip("optuna")
+    with pytest.raises(InputError, match="at least one trial; got trials = 0"):
+        search(SPACE, data, trials=0)
+
+
 def test_trials_that_all_diverge_get_a_sentence(data) -> None:
     pytest.importorskip("optuna")
     wild = Dataset(data.time, data.strain, data.stress, data.card)

@@ -121,6 +121,8 @@ def write_json(file: Path, report: "CheckReport", audit: "Audit | None", card: "
             "measured": json.loads(audit.figures.model_dump_json()),
             "card": None if card is None else json.loads(card.figures.model_dump_json()),
             "provenance": None if card is None else json.loads(card.provenance.model_dump_json()),
+            "envelope": None if card is None else json.loads(card.envelope.model_dump_json()),
+            "units": None if card is None else card.units.model_dump(),
             "goals": {
                 line.goal.figure: {
                     "good": line.goal.good,

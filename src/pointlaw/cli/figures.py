@@ -38,3 +38,18 @@ def print_figures(audit: "Audit", card: "LawCard | None", name: str) -> None:
     console.print(table)
     for what, label in advice.items():
         console.print(f"[red]■[/] {label}: {what}.", highlight=False)
+    if card is not None:
+        print_origin(card)
+
+
+def print_origin(card: "LawCard") -> None:
+    """Print where the law comes from and what its training covered."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pointlaw.laws.summary import covered, origin
+
+    table = Table(show_header=False)
+    for row in (*origin(card), *covered(card)):
+        table.add_row(*row)
+    Console().print(table)

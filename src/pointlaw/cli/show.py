@@ -47,27 +47,13 @@ def picture(file: Path, out: Path) -> None:
 
 def rows(card: Any) -> list[tuple[str, str]]:
     """Return the lines of the table: name and value."""
-    units, envelope, figures = card.units, card.envelope, card.figures
-    labels = card.measure.components
-    config = ", ".join(f"{name}={value}" for name, value in card.config.items())
-    lines = [
-        ("architecture", f"{card.architecture}({config}), {card.precision}"),
-        ("kinematics", str(card.measure)),
-        ("features", ", ".join(card.features)),
-        ("units", f"stress {units.stress}, strain {units.strain}, time {units.time}"),
-        ("trained on", f"{envelope.paths} paths of {envelope.steps} steps"),
-        ("step of strain", f"{envelope.step_min:.3g} to {envelope.step_max:.3g}, median {envelope.step_median:.3g}"),
-        ("step of time", f"{envelope.dt_min:.3g} to {envelope.dt_max:.3g} {units.time}"),
-    ]
-    for label, low, high in zip(labels, envelope.strain_min, envelope.strain_max, strict=True):
-        lines.append((f"strain {label}", f"{low:.4g} to {high:.4g}"))
-    for name, value in figures.model_dump().items():
+    from pointlaw.laws.summary import covered, origin
+
+    lines = [*origin(card), *covered(card)]
+    for name, value in card.figures.model_dump().items():
         if isinstance(value, dict):
             shown = ", ".join(f"{parts} parts {change:.3g}" for parts, change in value.items())
         else:
             shown = "not known" if value is None else f"{value:.4g}"
         lines.append((name.replace("_", " "), shown))
-    origin = card.provenance
-    lines.append(("teacher", origin.teacher or "not named"))
-    lines.append(("made with", ", ".join(f"{name} {version}" for name, version in origin.versions.items())))
     return lines

@@ -119,6 +119,8 @@ def explain(
     -----
     Raises ``InputError`` when the kinematics differ, or the teacher does not give the stresses of the data.
     """
+    if law.kinematics != dataset.kinematics:
+        raise InputError(f"The law takes {law.kinematics}; the paths are {dataset.kinematics}.")
     few = dataset.subset(slice(paths))
     error = None if teacher is None else _teaches(teacher, few)
     slopes = sensitivity(law, few)

@@ -96,9 +96,15 @@ class Guarded(Material):
             raise InputError(f"Guarded: policy = {policy!r} must be one of {', '.join(get_args(Policy))}.")
         grade = grade or getattr(law, "density", None) or getattr(law, "grade", None)
         if grade is None:
-            raise InputError(f"Guarded: {_name(law)} has no density and is no ensemble; give grade = a function.")
+            raise InputError(
+                f"Guarded: {_name(law)} has no density and is no ensemble; make one by with_density(law, training, "
+                "kept_back), or give grade = a function."
+            )
         if (fallback is not None) != (policy == "fall back"):
-            raise InputError(f"Guarded: policy = {policy!r} and fallback = {fallback!r} do not belong together.")
+            raise InputError(
+                f"Guarded: policy = {policy!r} and fallback = {fallback!r} do not belong together: policy "
+                "'fall back' needs a Material as its fallback, the others take none."
+            )
         if fallback is not None and fallback.kinematics != law.kinematics:
             raise InputError(f"Guarded: the law takes {law.kinematics}, the fallback {fallback.kinematics}.")
         if not (limit > 0 and smallest_step > 0):

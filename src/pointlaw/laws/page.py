@@ -19,6 +19,7 @@ from pointlaw.laws.audit.goals import Judgement, Verdict, judge, stands
 from pointlaw.laws.audit.measure import Audit
 from pointlaw.laws.card import LawCard
 from pointlaw.laws.explain import Explanation
+from pointlaw.laws.summary import covered
 
 PICTURES = (".png", ".pdf", ".svg")
 STYLE: Any = {
@@ -80,6 +81,7 @@ def headline(audit: Audit, card: LawCard | None) -> tuple[str, list[str]]:
         f"time in {units.time}",
         f"Taught by {origin.teacher or 'a teacher without name'} on {envelope.paths} paths of {envelope.steps} steps, "
         f"data sha256 {origin.training_sha256[:12] or 'unknown'}…; {versions}",
+        *(f"{name[0].upper()}{name[1:]}: {value}" for name, value in covered(card, short=True)[1:]),
         measured,
     ]
 
@@ -97,7 +99,7 @@ def _picture(audit: Audit, card: LawCard | None, found: Explanation | None, suff
         widths, heights, size = [1.0, 1.0, 1.0], [1.0] * rows, (12.6, 2.9 * rows)
         if table:
             names = [["head"] * 4, *(["table", *row] for row in names)]
-            widths, heights, size = [1.42, *widths], [0.36, *heights], (17.6, 2.9 * rows + 1.0)
+            widths, heights, size = [1.42, *widths], [0.5, *heights], (17.6, 2.9 * rows + 1.4)
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         layout: Any = figure.get_layout_engine()

@@ -31,7 +31,7 @@ def head(axes: Axes, name: str, lines: list[str]) -> None:
     """Write the name of the law and what it is."""
     axes.set_axis_off()
     axes.text(0.0, 1.0, name, va="top", fontsize=19, weight="bold", transform=axes.transAxes)
-    axes.text(0.0, 0.58, "\n".join(lines), va="top", fontsize=8.5, color="#444c56", linespacing=1.45,
+    axes.text(0.0, 0.70, "\n".join(lines), va="top", fontsize=8.5, color="#444c56", linespacing=1.45,
               transform=axes.transAxes)  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import pydantic
 import torch
 
 from pointlaw.data import Feature
+from pointlaw.errors import EnvironmentProblem
 
 
 class TrainConfig(pydantic.BaseModel):
@@ -61,7 +62,7 @@ class TrainConfig(pydantic.BaseModel):
         Epochs between two checkpoints, if a checkpoint file is given.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = pydantic.Field(default=200, ge=1)
     batch: int = pydantic.Field(default=32, ge=1)
@@ -81,7 +82,7 @@ class TrainConfig(pydantic.BaseModel):
     refine: float = pydantic.Field(default=0.0, ge=0, le=1)
     refine_most: int = pydantic.Field(default=4, ge=2)
     freeze: tuple[str, ...] = ()
-    seed: int = 0
+    seed: int = pydantic.Field(default=0, ge=0)
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     precision: Literal["float32", "float64"] = "float32"
     checkpoint_every: int = pydantic.Field(default=10, ge=1)
@@ -104,10 +105,13 @@ class TrainConfig(pydantic.BaseModel):
 
     @property
     def chosen_device(self) -> torch.device:
-        """The device itself."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        """The device itself; ``EnvironmentProblem`` when a GPU is wanted and there is none."""
+        if self.device == "cpu":
+            return torch.device("cpu")
+        found = torch.cuda.is_available()
+        if self.device == "cuda" and not found:
+            raise EnvironmentProblem('torch finds no GPU here; train with device = "auto" or "cpu".')
+        return torch.device("cuda" if found else "cpu")
 
     def record(self) -> dict[str, Any]:
         """Return the settings as JSON values, for the card."""

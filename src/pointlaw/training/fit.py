@@ -104,6 +104,8 @@ def fit(
     scaling = scaling or Scaling.fit(training, network.scaling)
     features = feature_map(config.features, scaling)
     check(network, training, features, config)
+    if validation.kinematics != training.kinematics:
+        raise InputError(f"The training paths are {training.kinematics}, those of validation {validation.kinematics}.")
     set_prior(network, training, scaling, features)
     device = config.chosen_device
     network.to(device, config.dtype)
@@ -113,7 +115,9 @@ def fit(
     with frozen(network, config.freeze) as learned:
         optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay)
         balance = Balance(config.weights, config.balance)
-        run = Run(network, optimizer, balance, f"{training.sha256}{validation.sha256}{config.model_dump_json()}")
+        # The scales too: they tell two law files apart that a training may have started from.
+        parts = (training.sha256, validation.sha256, config.model_dump_json(), scaling.model_dump_json())
+        run = Run(network, optimizer, balance, "".join(parts))
         stopped = _epochs(run, samples, held, config, None if checkpoint is None else Path(checkpoint), callback)
     network.load_state_dict(run.weights)
     return FitReport(
@@ -265,7 +269,7 @@ def check(network: Network, dataset: Dataset, features: FeatureMap, config: Trai
     for name in ("tangent", "energy", "dissipation"):
         weight = config.weights[name]
         if weight > 0 and getattr(dataset, name) is None:
-            raise InputError(f"{name}_weight = {weight} needs a dataset with {name}s; this one has none.")
+            raise InputError(f"{name}_weight = {weight} needs a dataset with '{name}'; this one has none.")
         if weight > 0 and name != "tangent" and (network.scaling != "physical" or not hasattr(network, "energy")):
             raise InputError(
                 f"{name}_weight = {weight} needs a network that knows an energy; a {type(network).__name__} does not."

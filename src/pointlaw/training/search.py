@@ -125,6 +125,8 @@ def search(
     """
     optuna = _optuna()
     ranges = _space(space)
+    if trials < 1:
+        raise InputError(f"A search needs at least one trial; got trials = {trials}.")
     base = _Base(architecture, network or {}, train or TrainConfig(), dataset, validation)
     best: SearchReport | None = None
     table: list[TrialRow] = []

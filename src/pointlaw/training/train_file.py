@@ -13,7 +13,7 @@ import pydantic
 
 from pointlaw.data import Dataset, Feature, Scaling, first_fault, load_dataset, read_toml
 from pointlaw.errors import InputError
-from pointlaw.laws import LearnedMaterial, make_law, save_law
+from pointlaw.laws import LearnedMaterial, make_law, save_law, with_density
 from pointlaw.networks import NETWORKS, Network
 from pointlaw.training.checkpoint import Epoch
 from pointlaw.training.config import TrainConfig
@@ -59,6 +59,8 @@ class TrainFile(pydantic.BaseModel):
         Learn from so many of the remaining paths only.
     precision : str
         Arithmetic of the law.
+    density : bool
+        Whether the law carries a density of its training points, for the card and for ``Guarded``.
     train : TrainConfig
         Settings of the training.
     search : SearchPart, optional
@@ -76,6 +78,7 @@ class TrainFile(pydantic.BaseModel):
     kept_back: float = pydantic.Field(default=0.2, gt=0, lt=1)
     paths: int | None = pydantic.Field(default=None, ge=2)
     precision: Literal["float64", "float32"] = "float64"
+    density: bool = True
     train: TrainConfig = TrainConfig()
     search: SearchPart | None = None
 
@@ -128,13 +131,15 @@ def train_law(
     search begins again). Raises ``InputError`` or ``LawFileError`` when a file or a setting cannot be used.
     """
     folder = Path(folder)
+    output = folder / file.output
+    if not file.output or output.is_dir() or output.resolve() == (folder / file.dataset).resolve():
+        raise InputError(f"output = '{file.output}' is the dataset or a folder; name a law file of its own.")
     dataset = load_dataset(folder / file.dataset)
     kept_back, rest = dataset.split(file.kept_back, 1.0 - file.kept_back, seed=file.train.seed)
     if file.paths is not None:
         if file.paths > rest.paths:
             raise InputError(f"paths = {file.paths}, but only {rest.paths} of {dataset.paths} are left to learn from.")
         rest = rest.subset(slice(file.paths))
-    output = folder / file.output
     checkpoint = output.with_name(output.name + ".checkpoint")
     learned = _learn(file, folder, rest, checkpoint, on_epoch, on_trial)
     law = make_law(
@@ -148,6 +153,8 @@ def train_law(
         seed=file.train.seed,
         settings=learned.settings,
     )
+    if file.density:
+        law = with_density(law, learned.training, kept_back)
     output.parent.mkdir(parents=True, exist_ok=True)
     save_law(output, law)
     checkpoint.unlink(missing_ok=True)
