@@ -3,13 +3,13 @@
 import numpy as np
 
 from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray
-from pointlaw.materials.blocks import BlockedMaterial
+from pointlaw.materials.fcc import FCC
 from pointlaw.materials.rows import solve_rows
-from pointlaw.materials.slip import SCHMID_SYM, SlipLaw, cubic_compliance
+from pointlaw.materials.slip import SCHMID_SYM
 from pointlaw.tensors import SMALL_STRAIN_3D, Array
 
 
-class CrystalPlasticity(BlockedMaterial):
+class CrystalPlasticity(FCC):
     """FCC crystal in its own axes; ``Rotated(CrystalPlasticity(...), R)`` turns it, for a whole body or point by point.
 
     Slip follows ``γ̇ = rate |τ/g|ⁿ sign τ`` and the resistances ``ġ_α = Σ_β (q + (1 − q) δ_αβ) h(g_β) |γ̇_β|`` with
@@ -43,26 +43,6 @@ class CrystalPlasticity(BlockedMaterial):
 
     kinematics = SMALL_STRAIN_3D
     state_layout = StateLayout(plastic_strain=6, resistance=12, slip=1)
-
-    def __init__(
-        self,
-        C11: float,
-        C12: float,
-        C44: float,
-        *,
-        rate: float,
-        n: float,
-        g0: float,
-        g_sat: float,
-        h0: float,
-        a: float = 1.0,
-        q: float = 1.4,
-    ):
-        self.slip_law = SlipLaw(
-            "CrystalPlasticity", rate, n, g0, g_sat, h0, a, q, cubic_compliance("CrystalPlasticity", C11, C12, C44)
-        )
-        self.C11, self.C12, self.C44, self.rate, self.n = C11, C12, C44, rate, n
-        self.g0, self.g_sat, self.h0, self.a, self.q = g0, g_sat, h0, a, q
 
     def initial_state(self, points: int) -> Array:
         """Return a crystal without slip, all resistances ``g0``."""

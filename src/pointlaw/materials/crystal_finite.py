@@ -3,10 +3,10 @@
 import numpy as np
 
 from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray
-from pointlaw.materials.blocks import BlockedMaterial
+from pointlaw.materials.fcc import FCC
 from pointlaw.materials.hyperelastic import DeformationBatch
 from pointlaw.materials.rows import solve_rows
-from pointlaw.materials.slip import SCHMID, LinearSlip, SlipLaw, cubic_compliance
+from pointlaw.materials.slip import SCHMID, LinearSlip
 from pointlaw.tensors import FINITE_STRAIN_3D, Array, from_mandel, to_mandel
 
 _EYE = np.eye(3)
@@ -14,7 +14,7 @@ _BASIS = from_mandel(np.eye(6))  # the six Mandel unit tensors, [6, 3, 3]
 _SCHMID_ROWS = SCHMID.reshape(12, 9)
 
 
-class FiniteCrystalPlasticity(BlockedMaterial):
+class FiniteCrystalPlasticity(FCC):
     """FCC crystal in its own axes at finite strain, ``F → P``; ``Rotated`` turns it.
 
     Elasticity is ``T* = C : ½(Feᵀ Fe − 1)`` in the lattice frame, slip obeys the flow and hardening rules of
@@ -34,25 +34,6 @@ class FiniteCrystalPlasticity(BlockedMaterial):
 
     kinematics = FINITE_STRAIN_3D
     state_layout = StateLayout(inverse_plastic_gradient=9, resistance=12, slip=1)
-
-    def __init__(
-        self,
-        C11: float,
-        C12: float,
-        C44: float,
-        *,
-        rate: float,
-        n: float,
-        g0: float,
-        g_sat: float,
-        h0: float,
-        a: float = 1.0,
-        q: float = 1.4,
-    ):
-        name = "FiniteCrystalPlasticity"
-        self.slip_law = SlipLaw(name, rate, n, g0, g_sat, h0, a, q, cubic_compliance(name, C11, C12, C44))
-        self.C11, self.C12, self.C44, self.rate, self.n = C11, C12, C44, rate, n
-        self.g0, self.g_sat, self.h0, self.a, self.q = g0, g_sat, h0, a, q
 
     def initial_state(self, points: int) -> Array:
         """Return a crystal without slip, all resistances ``g0``."""
