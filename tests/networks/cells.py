@@ -29,6 +29,21 @@ def refine(x: Tensor, factor: int) -> Tensor:
     return (before[:, :, None] + (x - before)[:, :, None] * share[:, None]).flatten(1, 2)
 
 
+def books(network: Network, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what is stored after the strains ``x[r, t, m]``, what was lost, never less than nothing, and the work."""
+    state, work, lost = network.initial_state(len(x)), x.new_zeros(len(x)), x.new_zeros(len(x))
+    old, y_old = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
+    with torch.no_grad():
+        for moment in x.unbind(1):
+            loss = network.dissipation(moment, state)
+            assert (loss >= 0).all()
+            y, state = network.step(moment, state)
+            work += (0.5 * (y + y_old) * (moment - old)).sum(1)
+            lost += loss
+            old, y_old = moment, y
+        return network.energy(x[:, -1], state), lost, work
+
+
 def spread(network: Network, x: Tensor, factor: int = 8) -> float:
     coarse, fine = network.scan(x), network.scan(refine(x, factor))[:, factor - 1 :: factor]
     return float((fine - coarse).norm() / coarse.norm())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from cells import books, refine
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
@@ -25,12 +26,6 @@ def network(m: int = 3, seed: int = 0) -> PhysicallyRecurrent:
 def walk(m: int = 3, steps: int = 15, paths: int = 4, seed: int = 1) -> Tensor:
     rng = np.random.default_rng(seed)
     return torch.tensor(0.02 * rng.normal(size=(paths, steps, m)).cumsum(axis=1))
-
-
-def refined(x: Tensor, times: int) -> Tensor:
-    x = torch.cat([torch.zeros_like(x[:, :1]), x], 1)
-    share = torch.arange(1, times + 1, **DOUBLE)[:, None] / times
-    return (x[:, :-1, None] + share * x.diff(dim=1)[:, :, None]).flatten(1, 2)
 
 
 def scalars(d: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -121,7 +116,7 @@ def test_reading_a_path_in_finer_steps_changes_next_to_nothing(m: int) -> None:
     made, x = network(m).requires_grad_(False), walk(m)
     coarse = made.scan(x)
     for times in (2, 16):
-        fine = made.scan(refined(x, times))[:, times - 1 :: times]
+        fine = made.scan(refine(x, times))[:, times - 1 :: times]
         assert float((fine - coarse).norm() / coarse.norm()) < 5e-4
 
 
@@ -144,18 +139,7 @@ def test_a_known_stiffness_is_the_tangent_at_rest_whatever_is_learned() -> None:
 def test_no_cycle_of_strain_gains_energy_and_the_books_balance() -> None:
     """What is put in is stored or dissipated: the work of fine steps is energy plus dissipation."""
     made = network()
-    x = refined(walk(steps=6, paths=3), 40)
-    state, work, lost = made.initial_state(3), torch.zeros(3, **DOUBLE), torch.zeros(3, **DOUBLE)
-    old, y_old = torch.zeros(3, 3, **DOUBLE), torch.zeros(3, 3, **DOUBLE)
-    with torch.no_grad():
-        for moment in x.unbind(1):
-            loss = made.dissipation(moment, state)
-            assert (loss >= 0).all()
-            y, state = made.step(moment, state)
-            work += (0.5 * (y + y_old) * (moment - old)).sum(1)
-            lost += loss
-            old, y_old = moment, y
-        stored = made.energy(x[:, -1], state)
+    stored, lost, work = books(made, refine(walk(steps=6, paths=3), 40))
     assert torch.allclose(stored + lost, work, rtol=5e-3)
     assert (lost > 0.1 * work).all()
 

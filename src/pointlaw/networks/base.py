@@ -147,6 +147,11 @@ class Head(nn.Module):
         """Return ``y[..., g]`` from ``hidden[..., h]`` and the features ``x[..., f]``."""
         return hidden @ self.weight.T + x @ self.prior.T + self.bias
 
+    def scaled(self, S: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``S V``, ``S P`` and ``S b`` in float64, for kernels: ``S[m, g]`` maps the answer to stress."""
+        V, P, b = (S @ part.detach().double() for part in (self.weight, self.prior, self.bias))
+        return V, P, b
+
 
 @functools.cache
 def native(name: str) -> bool:

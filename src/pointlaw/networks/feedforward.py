@@ -88,8 +88,7 @@ class FeedForwardKernel(Kernel):
             (layer.weight.detach().double(), layer.bias.detach().double())
             for layer in cast(list[nn.Linear], network.layers)
         ]
-        head, prior = S @ network.head.weight.detach().double(), S @ network.head.prior.detach().double()
-        offset = S @ network.head.bias.detach().double()
+        head, prior, offset = network.head.scaled(S)
         if network.at_rest:
             rest = torch.zeros(1, network.features, dtype=torch.float64)
             for weight, bias in linear:

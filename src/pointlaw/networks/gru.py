@@ -17,27 +17,11 @@ class GRU(Recurrent):
     """
 
     architecture = "gru"
+    parts = ("hidden",)
 
-    def __init__(
-        self, *, features: int, outputs: int, hidden: int = 64, layers: int = 1, rest: bool = True, prior: bool = True
-    ):
-        sizes = [features] + [hidden] * (layers - 1)
-        super().__init__(
-            [GRUCell(size=size, hidden=hidden, rest=rest) for size in sizes],
-            features=features,
-            outputs=outputs,
-            prior=prior,
-            rest=rest,
-            state_sizes={f"hidden_{layer}": hidden for layer in range(1, layers + 1)},
-            config={
-                "features": features,
-                "outputs": outputs,
-                "hidden": hidden,
-                "layers": layers,
-                "rest": rest,
-                "prior": prior,
-            },
-        )
+    def make_cell(self, size: int, hidden: int, *, rest: bool) -> "GRUCell":
+        """Return one layer; see :meth:`Recurrent.make_cell`."""
+        return GRUCell(size=size, hidden=hidden, rest=rest)
 
 
 class GRUCell(Cell):

@@ -28,27 +28,11 @@ class LSTM(Recurrent):
     """
 
     architecture = "lstm"
+    parts = ("hidden", "cell")
 
-    def __init__(
-        self, *, features: int, outputs: int, hidden: int = 64, layers: int = 1, rest: bool = True, prior: bool = True
-    ):
-        sizes = [features] + [hidden] * (layers - 1)
-        super().__init__(
-            [LSTMCell(size=size, hidden=hidden, rest=rest) for size in sizes],
-            features=features,
-            outputs=outputs,
-            prior=prior,
-            rest=rest,
-            state_sizes={f"{part}_{layer}": hidden for layer in range(1, layers + 1) for part in ("hidden", "cell")},
-            config={
-                "features": features,
-                "outputs": outputs,
-                "hidden": hidden,
-                "layers": layers,
-                "rest": rest,
-                "prior": prior,
-            },
-        )
+    def make_cell(self, size: int, hidden: int, *, rest: bool) -> "LSTMCell":
+        """Return one layer; see :meth:`Recurrent.make_cell`."""
+        return LSTMCell(size=size, hidden=hidden, rest=rest)
 
 
 class LSTMCell(Cell):

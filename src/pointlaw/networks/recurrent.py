@@ -7,7 +7,7 @@ add one product each.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -86,13 +86,38 @@ class CellKernel(nn.Module, ABC):
 
 
 class Recurrent(Network, ABC):
-    """Layers of one kind of cell under a linear head."""
+    """Layers of one kind of cell under a linear head.
 
-    def __init__(self, cells: list[Cell], *, features: int, outputs: int, prior: bool, rest: bool, **named: Any):
-        super().__init__(features=features, outputs=outputs, **named)
-        self.hidden, self.memory = cells[-1].hidden, cells[-1].memory
-        self.cells = nn.ModuleList(cells)
-        self.head = Head(self.hidden, features, outputs, prior=prior, bias=not rest)
+    A subclass makes the cells and names the ``parts`` of their state row, each as wide as the hidden state; parameters
+    as in :class:`~pointlaw.networks.lstm.LSTM`.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self, *, features: int, outputs: int, hidden: int = 64, layers: int = 1, rest: bool = True, prior: bool = True
+    ):
+        super().__init__(
+            features=features,
+            outputs=outputs,
+            state_sizes={f"{part}_{layer}": hidden for layer in range(1, layers + 1) for part in self.parts},
+            config={
+                "features": features,
+                "outputs": outputs,
+                "hidden": hidden,
+                "layers": layers,
+                "rest": rest,
+                "prior": prior,
+            },
+        )
+        self.hidden, self.memory = hidden, len(self.parts) * hidden
+        sizes = [features] + [hidden] * (layers - 1)
+        self.cells = nn.ModuleList([self.make_cell(size, hidden, rest=rest) for size in sizes])
+        self.head = Head(hidden, features, outputs, prior=prior, bias=not rest)
+
+    @abstractmethod
+    def make_cell(self, size: int, hidden: int, *, rest: bool) -> Cell:
+        """Return a layer with input ``[r, size]``; ``rest`` as above."""
 
     @torch.jit.export
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,9 +196,8 @@ class RecurrentKernel(Kernel):
         m, H = A.shape[1], network.hidden
         self.hidden, self.memory = H, network.memory
         self.cells = nn.ModuleList([cell.kernel(block, first=cell is cells[0]) for cell in cells])
-        head, prior = S @ network.head.weight.detach().double(), S @ network.head.prior.detach().double()
+        head, prior, offset = network.head.scaled(S)
         self.register_buffer("head", head.T.contiguous())
-        offset = S @ network.head.bias.detach().double()
         self.register_buffer("prior", torch.cat([prior.T, offset[None]]))
         self.register_buffer("constant", (prior @ A).reshape(1, m * m))
         scales = [cast(CellKernel, kernel).slope_scale for kernel in self.cells]
