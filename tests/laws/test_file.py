@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,15 +178,22 @@ class Own(torch.nn.Module):
         return x.tanh() + 0.1 * state, state + x.mean(1, keepdim=True)
 
 
-@pytest.fixture
-def own(paths, law, tmp_path) -> tuple[Path, Path, str]:
+@pytest.fixture(scope="module")
+def own_files(paths, law, tmp_path_factory) -> Path:
     training, kept_back = paths
-    torch.jit.script(Own()).save(str(tmp_path / "own.pt"))
-    module = torch.jit.load(str(tmp_path / "own.pt"))
+    folder = tmp_path_factory.mktemp("own")
+    torch.jit.script(Own()).save(str(folder / "own.pt"))
+    module = torch.jit.load(str(folder / "own.pt"))
     made = make_law(
         module, law.card.scaling, name="own", training=training, kept_back=kept_back, config={"state_size": 1}
     )
-    write_card(tmp_path / "own.json", made.card)
+    write_card(folder / "own.json", made.card)
+    return folder
+
+
+@pytest.fixture
+def own(own_files, tmp_path) -> tuple[Path, Path, str]:
+    shutil.copytree(own_files, tmp_path, dirs_exist_ok=True)
     digest = hashlib.sha256((tmp_path / "own.pt").read_bytes()).hexdigest()
     return tmp_path / "own.pt", tmp_path / "own.json", digest
 
