@@ -136,3 +136,9 @@ def test_a_formula_is_measured_on_data_and_has_no_page_without(check, folder, tm
     content = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert content["measured"]["error_mean"] < 1e-12
     assert content["card"] is None
+
+
+def test_an_amplitude_below_zero_is_refused(check) -> None:
+    status, out, err = check("j2", "--amplitude", "-1")
+    assert (status, out) == (1, "")
+    assert err == "Error: --amplitude = -1.0 must be above zero.\n"

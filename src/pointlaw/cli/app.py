@@ -14,6 +14,7 @@ import typer
 from pointlaw.cli.check import check
 from pointlaw.cli.doctor import doctor
 from pointlaw.cli.drive import drive_command
+from pointlaw.cli.refine import refine_command
 from pointlaw.cli.sample import sample_command
 from pointlaw.cli.show import show
 from pointlaw.cli.train import train_command
@@ -32,6 +33,7 @@ app.command()(check)
 app.command()(show)
 app.command("sample")(sample_command)
 app.command("train")(train_command)
+app.command("refine")(refine_command)
 
 
 def main() -> None:

@@ -39,6 +39,8 @@ def check(
 
     pointlaw check law.safetensors --data kept_back.h5 --page report.html
     """
+    if amplitude is not None and not amplitude > 0.0:
+        raise InputError(f"--amplitude = {amplitude} must be above zero.")
     material = open_law(law)
     card: LawCard | None = getattr(material, "card", None)
     report = contract(material, amplitude)
