@@ -20,8 +20,8 @@ STEEL = PlaneStrain(J2(E=210e3, nu=0.3, yield_stress=250.0, H=5000.0))
 CONFIG = TrainConfig(epochs=3, batch=16, learning_rate=5e-3)
 
 
-def paths(count, seed, bound):
-    return gaussian_process(count, seed=seed, steps=15, bound=bound, kinematics=PLANE_STRAIN)
+def paths(count, seed, bound, steps=15):
+    return gaussian_process(count, seed=seed, steps=steps, bound=bound, kinematics=PLANE_STRAIN)
 
 
 def teach(path):
@@ -100,8 +100,8 @@ def test_a_history_longer_than_the_training_paths_is_refused(start, tmp_path) ->
         )  # fmt: skip
 
 
-def test_an_ensemble_is_trained_from_seeds_and_repeats(start) -> None:
-    _, training, kept_back = start
+def test_an_ensemble_is_trained_from_seeds_and_repeats() -> None:
+    training, kept_back = (teach(paths(20, seed, 0.003, steps=5)) for seed in (1, 2))
     network = lambda: GRU(features=3, outputs=3, hidden=6)  # noqa: E731
     one, two = (fit_ensemble(network, training, kept_back, CONFIG, name="s", seeds=(0, 1)) for _ in range(2))
     assert [law.card.provenance.seed for law in one.laws] == [0, 1]
