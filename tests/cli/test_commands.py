@@ -30,7 +30,7 @@ def pointlaw(monkeypatch, capsys):
     return run
 
 
-@pytest.mark.parametrize("command", ["doctor", "drive", "check", "show", "train"])
+@pytest.mark.parametrize("command", ["doctor", "drive", "check", "show", "train", "refine"])
 def test_every_command_has_help(pointlaw, command):
     status, out, _ = pointlaw(command, "--help")
     assert status == 0

@@ -6,8 +6,11 @@ needs neither DOLFINx nor torch.
 """
 
 import os
+import runpy
 import sys
 import traceback
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -18,11 +21,10 @@ from pointlaw.cli.refine import refine_command
 from pointlaw.cli.sample import sample_command
 from pointlaw.cli.show import show
 from pointlaw.cli.train import train_command
-from pointlaw.errors import PointlawError
+from pointlaw.errors import InputError, PointlawError
 
 app = typer.Typer(
     name="pointlaw",
-    help="A constitutive law at every integration point, learned or written, in one DOLFINx solver.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -34,6 +36,21 @@ app.command()(show)
 app.command("sample")(sample_command)
 app.command("train")(train_command)
 app.command("refine")(refine_command)
+
+
+@app.callback(help="A constitutive law at every integration point, learned or written, in one DOLFINx solver.")
+def prepare(
+    first: Annotated[
+        Path | None,
+        typer.Option("--with", help="A Python file that is run first: it may add to NETWORKS and LAWS."),
+    ] = None,
+) -> None:
+    """Run a file of the user's first, if there is one."""
+    if first is None:
+        return
+    if not first.is_file():
+        raise InputError(f"There is no file {first} to run first (--with).")
+    runpy.run_path(str(first), run_name="pointlaw_with")
 
 
 def main() -> None:
