@@ -1,6 +1,7 @@
 """The page: whole, self-contained, and drawn for laws that fail as well."""
 
 import base64
+import dataclasses
 import io
 import re
 import sys
@@ -12,6 +13,7 @@ import pytest
 from pointlaw.data import Dataset, sample
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws import LearnedMaterial, draw_page, explain, judge, measure, measure_alone, panels
+from pointlaw.laws.explain import Explanation, Shapley
 from pointlaw.materials import J2, Material, NeoHooke, PlaneStrain, Response, Uniaxial
 from pointlaw.paths import gaussian_process
 from pointlaw.tensors import FINITE_STRAIN_3D, PLANE_STRAIN, UNIAXIAL
@@ -110,6 +112,18 @@ def test_every_panel_can_draw_nine_components_one_and_none_that_is_finite(paths)
             assert one.get_title(loc="left") or one.get_title()
         panels.envelope(axes[7], audit, None)
         assert axes[7].get_xlabel().startswith("step" if data.strain.shape[2] == 1 else "strain ")
+
+
+def test_the_saliency_of_each_component_is_drawn_with_shapley_values_and_without() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots(2)
+    whole = Explanation(np.ones((1, 3)), None, np.diag([3.0, 1.0, 0.0]), None)
+    panels.shapley(axes[0], whole, ("a", "b", "c"))
+    assert [bar.get_width() for bar in axes[0].patches] == [75.0, 25.0, 0.0]
+    shared = Shapley(np.ones((1, 2, 3)), np.full(1, 6.0), (0, 1, 3))
+    panels.shapley(axes[1], dataclasses.replace(whole, shapley=shared), ("a", "b", "c"))
+    assert [label.get_text() for label in axes[1].get_yticklabels()] == ["a\n75 %", "b\n25 %", "c\n0 %"]
 
 
 def test_another_suffix_is_refused(found, tmp_path: Path) -> None:

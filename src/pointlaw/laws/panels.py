@@ -216,10 +216,17 @@ def memory(axes: Axes, found: Explanation) -> None:
 
 
 def shapley(axes: Axes, found: Explanation, labels: tuple[str, ...]) -> None:
-    """Draw the mean Shapley value of each strain component in each part of the history."""
-    axes.set_title("Shapley shares of the final stress")
+    """Draw the mean Shapley value of each strain component in each part of the history, and the saliency of each."""
+    # How much the stress is moved by each input: its column of ∂σ/∂Δε over paths and steps.
+    saliency = np.linalg.norm(found.inputs, axis=0)
+    saliency = 100 * saliency / max(saliency.sum(), np.finfo(float).tiny)
     if found.shapley is None:
-        return nothing(axes, "Captum is not installed:\npip install 'pointlaw[explain]'")
+        axes.set_title("saliency of the inputs")
+        axes.barh(range(len(labels)), saliency, color=LAW, alpha=0.8)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set(xlabel="share of ‖∂σ/∂Δε‖ / %\n(Shapley values: pip install 'pointlaw[explain]')")
+        return axes.invert_yaxis()
+    axes.set_title("Shapley shares of the final stress")
     shares = 100 * found.shapley.values.sum(axis=0) / found.shapley.total.sum()
     size = max(np.abs(shares).max(), 1e-12)
     axes.imshow(shares.T, cmap="RdBu_r", vmin=-size, vmax=size, aspect="auto")
@@ -230,8 +237,8 @@ def shapley(axes: Axes, found: Explanation, labels: tuple[str, ...]) -> None:
         )
     ends = found.shapley.ends
     axes.set_xticks(range(len(shares)), [f"{a + 1}–{b}" for a, b in itertools.pairwise(ends)])
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set(xlabel="steps of the path", ylabel="strain component")
+    axes.set_yticks(range(len(labels)), [f"{k}\n{v:.0f} %" for k, v in zip(labels, saliency, strict=True)])
+    axes.set(xlabel="steps of the path", ylabel="strain component, its share of ‖∂σ/∂Δε‖")
     axes.grid(False)
     return None
 
