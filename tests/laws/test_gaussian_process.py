@@ -9,9 +9,9 @@ from scipy.stats import multivariate_normal
 
 from pointlaw.data import Dataset, DatasetCard
 from pointlaw.errors import InputError
-from pointlaw.laws import load_law, make_law, save_law
+from pointlaw.laws import Guarded, LearnedMaterial, deviation, load_law, make_law, save_law
 from pointlaw.materials import PointStatus
-from pointlaw.networks import GaussianProcess
+from pointlaw.networks import FeedForward, GaussianProcess
 from pointlaw.networks.gaussian_process import gradient_covariance, noisy
 from pointlaw.paths import gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
@@ -176,6 +176,23 @@ def test_the_law_goes_through_a_file_and_keeps_the_contract_of_materials(law, tm
     rest = again.update(np.zeros((3, 3)), again.initial_state(3), 1.0)
     assert np.abs(rest.stress).max() < 1e-12 * np.abs(first.stress).max()
     assert (again.update(np.full((1, 3), 1.0), again.initial_state(1), 1.0).status == PointStatus.OUT_OF_RANGE).all()
+
+
+def test_a_law_tells_its_deviation_in_the_unit_of_stress_and_is_guarded_by_it(law) -> None:
+    strain = np.array([[0.0, 0.0, 0.0], [0.002, 0.0, 0.0], [0.05, 0.0, 0.0]])
+    found = deviation(law, strain)
+    variance = law.network.variance(torch.as_tensor(strain)).numpy()
+    np.testing.assert_allclose(found, np.sqrt(variance) * law.card.scaling.stress[0], rtol=1e-12)
+    size = np.linalg.norm(found, axis=1)
+    guarded = Guarded(law, grade=lambda e, increment, state: np.linalg.norm(deviation(law, e), axis=1) / (2 * size[1]))
+    answer = guarded.update(strain, guarded.initial_state(3), 1.0)
+    assert answer.status.tolist() == [PointStatus.FINE, PointStatus.FINE, PointStatus.OUT_OF_RANGE]
+
+
+def test_only_a_gaussian_process_has_a_deviation(law) -> None:
+    other = LearnedMaterial(FeedForward(features=3, outputs=3, hidden=[4]), law.card)
+    with pytest.raises(InputError, match="is a FeedForward; only a Gaussian process"):
+        deviation(other, np.zeros((1, 3)))
 
 
 def test_noise_is_found_where_there_is_some() -> None:

@@ -4,6 +4,7 @@ from pointlaw.laws.audit import Audit, Goal, Judgement, Verdict, audit, judge, m
 from pointlaw.laws.card import Envelope, Figures, LawCard, Probe, Provenance
 from pointlaw.laws.covered import with_density
 from pointlaw.laws.density import Density
+from pointlaw.laws.deviation import deviation
 from pointlaw.laws.ensemble import Ensemble, calibrated, load_ensemble, save_ensemble
 from pointlaw.laws.explain import Explanation, explain
 from pointlaw.laws.file import load_law, load_torchscript, read_card, save_law, write_card
@@ -33,6 +34,7 @@ __all__ = [
     "Verdict",
     "audit",
     "calibrated",
+    "deviation",
     "draw_page",
     "explain",
     "judge",
