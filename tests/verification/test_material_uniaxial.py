@@ -64,7 +64,7 @@ def test_isotropic_hardening_widens_and_kinematic_hardening_shifts_the_elastic_r
 def test_the_backstress_follows_its_exponential_with_first_order_error():
     C, gamma = 60e3, 400.0
     law, errors = J2(E=E, nu=NU, yield_stress=SY, C=C, gamma=gamma), []
-    for steps in (50, 100, 200):
+    for steps in (25, 50, 100):
         record = tension(law, 0.01, steps)
         p = record.variable("equivalent_plastic_strain")[0, -1, 0]
         errors.append(record.stress[0, -1, 0] - (SY + C / gamma * (1.0 - np.exp(-gamma * p))))
