@@ -96,7 +96,7 @@ def test_one_command_solves_samples_and_trains_until_no_point_is_outside(refine,
     [
         (LOOP.replace(":solve", ":slove"), "has no function 'slove'"),
         (LOOP.replace(":solve", ":lost"), "returned a NoneType; return problem and solution"),
-        (LOOP.replace("square.py", "cube.py"), "There is no file"),
+        (LOOP.replace("square.py", "cube.py"), "there is no file"),
         (LOOP.replace("j2_plane_strain", "j2_plain_strain"), "There is no law"),
         (LOOP.replace("rounds", "round"), "'round' is not a known entry"),
         ("kept_back = 0.5" + LOOP, "kept other paths back than kept_back = 0.5"),

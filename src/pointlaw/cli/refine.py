@@ -1,14 +1,12 @@
 """``pointlaw refine``: solve, record, sample, train on, solve again, until no point is outside what was trained."""
 
-import importlib.util
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pointlaw.errors import InputError
+from pointlaw.materials.by_name import function_in_file
 
 if TYPE_CHECKING:
     from pointlaw.laws import Guarded
@@ -31,7 +29,7 @@ def refine_command(
     world = MPI.COMM_WORLD
     file, folder = read_refine_file(config), config.parent
     teacher = folder / file.teacher
-    solve = problem_of(file.problem, folder)
+    solve = function_in_file("problem", file.problem, folder, module="pointlaw_problem")
 
     def told(row: "Round") -> None:
         if world.rank == 0:
@@ -50,28 +48,6 @@ def refine_command(
         print(outcome)
         print(f"The last law is {made[0] if made else folder / file.law}.")
     raise typer.Exit(0 if outcome.inside else 1)
-
-
-def problem_of(place: str, folder: Path) -> Callable[["Guarded"], Any]:
-    """Return the function ``file.py:function``, the file relative to ``folder``; its code is run.
-
-    Raises ``InputError`` when file or function do not exist.
-    """
-    name, _, function = place.rpartition(":")
-    file = folder / name
-    if not file.is_file():
-        raise InputError(f"There is no file {file}, which problem = '{place}' names.")
-    spec = importlib.util.spec_from_file_location(f"pointlaw_problem_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{file} cannot be loaded as a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    found = getattr(module, function, None)
-    if not callable(found):
-        raise InputError(f"{file} has no function '{function}'.")
-    solve: Callable[[Guarded], Any] = found
-    return solve
 
 
 def run_of(found: Any, law: "Guarded", place: str) -> "Run":

@@ -1,12 +1,15 @@
 """Things made from plain data: a class or function by its name, its arguments by theirs.
 
-Sampling files and law files name laws and microstructures; a name or an argument that does not exist is a sentence,
-and what the thing itself has against its arguments stays as it is.
+Configurations and law files name laws, microstructures and functions of the user's; a name or an argument that does
+not exist is a sentence, and what the thing itself has against its arguments stays as it is.
 """
 
+import importlib.util
 import inspect
+import sys
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pointlaw.errors import InputError
@@ -37,3 +40,28 @@ def call[T](name: str, maker: Callable[..., T], parameters: Mapping[str, Any], *
     except TypeError as error:
         raise InputError(f"{name} does not take these parameters: {error}.") from error
     return maker(*bound.args, **bound.kwargs)
+
+
+def function_in_file(entry: str, place: str, folder: Path, *, module: str) -> Callable[..., Any]:
+    """Return the function ``file.py:function``, the file relative to ``folder``; its code is run as ``module``.
+
+    ``entry`` is the entry of the configuration that names ``place``. Raises ``InputError`` when file or function do not
+    exist.
+    """
+    name, _, function = place.rpartition(":")
+    if not name.endswith(".py") or not function:
+        raise InputError(f"{entry} = '{place}' must look like 'file.py:function'.")
+    file = folder / name
+    if not file.is_file():
+        raise InputError(f"there is no file {file}, which {entry} = '{place}' names.")
+    spec = importlib.util.spec_from_file_location(f"{module}_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{file} cannot be loaded as a Python file.")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded
+    spec.loader.exec_module(loaded)
+    found = getattr(loaded, function, None)
+    if not callable(found):
+        raise InputError(f"{file} has no function '{function}'.")
+    wanted: Callable[..., Any] = found
+    return wanted

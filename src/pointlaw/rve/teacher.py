@@ -4,8 +4,6 @@ The schema names classes and their parameters and adds nothing of its own: ``law
 ``microstructure`` any of ``pointlaw.rve.microstructure``. Names and parameters that do not exist are a sentence.
 """
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +16,7 @@ from pointlaw.fem.mesh_files import read_mesh
 from pointlaw.fem.mpi import MPI
 from pointlaw.fem.tagged_mesh import TaggedMesh
 from pointlaw.materials import Material
-from pointlaw.materials.by_name import call, concrete_classes, named
+from pointlaw.materials.by_name import call, concrete_classes, function_in_file, named
 from pointlaw.rve import constraint as constraints
 from pointlaw.rve import microstructure as microstructures
 from pointlaw.rve.constraint import Constraint
@@ -147,7 +145,11 @@ class Python(pydantic.BaseModel):
 
     def make(self, folder: Path) -> Material:
         """Return what the function returns; raises ``InputError`` unless that is a material."""
-        made = call(self.python, _function(self.python, folder), self.parameters)
+        made = call(
+            self.python,
+            function_in_file("python", self.python, folder, module="pointlaw_teacher"),
+            self.parameters,
+        )
         if not isinstance(made, Material):
             raise InputError(f"{self.python} returned a {type(made).__name__}; it must return a Material.")
         return made
@@ -167,23 +169,3 @@ def teacher_kind(values: dict[str, Any]) -> type[Law | Cell | Python]:
 def _call(what: str, name: str, known: dict[str, Any], parameters: dict[str, Any]) -> Any:
     """Call ``known[name]``; wrong names become a sentence, errors inside the call stay what they are."""
     return call(name, named(what, name, known), parameters)
-
-
-def _function(place: str, folder: Path) -> Callable[..., Any]:
-    """Return the function ``file.py:function``."""
-    name, _, function = place.rpartition(":")
-    if not name.endswith(".py") or not function:
-        raise InputError(f"python = '{place}' must look like 'file.py:function'.")
-    file = folder / name
-    if not file.is_file():
-        raise InputError(f"there is no file {file}, which python = '{place}' names.")
-    spec = importlib.util.spec_from_file_location(f"pointlaw_teacher_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{file} cannot be loaded as a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    found = getattr(module, function, None)
-    if not callable(found):
-        raise InputError(f"{file} has no function '{function}'.")
-    return found
