@@ -11,10 +11,12 @@ import io
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
+
+from pointlaw.networks.arguments import check_arguments
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,11 @@ class Network(nn.Module, ABC):
     rest: Tensor
     # Plain Python for the file and the reader; torch.jit.script would try to compile properties.
     __jit_unused_properties__: ClassVar[list[str]] = ["config", "state_sizes"]
+
+    def __new__(cls, *positional: Any, **settings: Any) -> Self:
+        """Return a network yet to be made; raise ``InputError`` for settings that it cannot have."""
+        check_arguments(cls, settings)
+        return super().__new__(cls)
 
     def __init__(self, *, features: int, outputs: int, state_sizes: dict[str, int], config: dict[str, Any]):
         super().__init__()

@@ -65,6 +65,8 @@ class StandardMaterial(Incremental):
             raise ValueError(
                 f"{outputs} stresses belong to {outputs} strains (viscous: and dt), not {features} features"
             )
+        if strain_scale <= 0.0:
+            raise ValueError(f"strain_scale = {strain_scale} must be > 0: it is a strain that is typical of the paths")
         super().__init__(
             strains=outputs,
             memory={"internal": states},
