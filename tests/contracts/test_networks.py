@@ -18,7 +18,7 @@ from pointlaw.networks import (
     PlasticElements,
     StandardMaterial,
 )
-from pointlaw.testing.network import check_network
+from pointlaw.testing import check_network
 
 ELASTIC = {"count": 2, "E": 2.0, "nu": 0.3}
 RATES = [

@@ -26,7 +26,7 @@ from pointlaw.materials import (  # fmt: skip
 from pointlaw.networks import MaterialPoints, build, script
 from pointlaw.networks.law_points import LawPoints
 from pointlaw.tensors import PLANE_STRAIN
-from pointlaw.testing.network import check_network
+from pointlaw.testing import check_network
 
 MATRIX = {"E": 100.0, "nu": 0.3}
 VOCE = {"yield_stress": 0.5, "Q": 0.6, "b": 30.0, "H": 1.0}

@@ -13,7 +13,7 @@ from pointlaw.errors import InputError
 from pointlaw.materials import J2, GeneralisedMaxwell, LinearElastic, Material, Perzyna, PlaneStrain
 from pointlaw.networks import MaterialPoints, build, script
 from pointlaw.networks.points import POINTS, J2Points, MaxwellPoints, PerzynaPoints, Points
-from pointlaw.testing.network import check_network
+from pointlaw.testing import check_network
 
 MATRIX = {"E": 100.0, "nu": 0.3}
 COMPOSITE = [

@@ -21,7 +21,7 @@ from pointlaw.networks.slip_flow import (
     plain_solve,
     solve,
 )
-from pointlaw.testing.network import check_network
+from pointlaw.testing import check_network
 
 DOUBLE = {"dtype": torch.float64}
 COPPER = {"C11": 168.4e3, "C12": 121.4e3, "C44": 75.4e3, "g0": 60.8, "g_sat": 109.5, "h0": 541.5, "q": 1.4}

@@ -9,7 +9,7 @@ from pointlaw.materials import J2, PlaneStrain
 from pointlaw.networks import GRU, LSTM, TwoFidelity
 from pointlaw.paths import gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
-from pointlaw.testing.network import check_network
+from pointlaw.testing import check_network
 from pointlaw.training import ReptileConfig, TrainConfig, fit, reptile, start_from
 
 QUICK = TrainConfig(epochs=3, batch=8, learning_rate=1e-2)
