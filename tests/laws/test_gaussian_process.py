@@ -15,8 +15,7 @@ from pointlaw.networks import FeedForward, GaussianProcess
 from pointlaw.networks.gaussian_process import gradient_covariance, noisy
 from pointlaw.paths import gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
-from pointlaw.testing import check_material
-from pointlaw.testing import check_network
+from pointlaw.testing import check_material, check_network
 from pointlaw.training import TrainConfig, fit, fit_gaussian_process
 from pointlaw.training.gaussian_process import farthest, log_evidence
 
