@@ -3,6 +3,7 @@
 from pointlaw.data.atomic import replacing, write_bytes
 from pointlaw.data.card import DatasetCard, Units
 from pointlaw.data.dataset import Dataset, merge
+from pointlaw.data.polyconvex import PolyconvexFit, closest_polyconvex
 from pointlaw.data.respond import Answers, respond
 from pointlaw.data.sample import sample
 from pointlaw.data.scaling import Feature, FeatureMap, Scaling, feature_map
@@ -15,8 +16,10 @@ __all__ = [
     "DatasetCard",
     "Feature",
     "FeatureMap",
+    "PolyconvexFit",
     "Scaling",
     "Units",
+    "closest_polyconvex",
     "feature_map",
     "first_fault",
     "load_dataset",

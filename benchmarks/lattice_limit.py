@@ -1,0 +1,79 @@
+"""How close any polyconvex energy of cubic symmetry can come to the five load paths of a lattice, before training one.
+
+    python benchmarks/lattice_limit.py [--cell X] [--points 24] [--only shear uniaxial]
+
+Prints of each path the relative error of P that remains: what no energy of this symmetry can follow (see
+``benchmarks/lattice.py``), what polyconvexity adds to it, and both. The second is a lower bound for the mean square
+over the paths, the measure that ``benchmarks/lattice.py`` trains on; how it falls on the single paths is a choice of
+the fit. More points can only raise it. Data: doi 10.1007/s00466-020-01954-7.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+import lattice
+from pointlaw.data import closest_polyconvex
+from pointlaw.networks.structure import cubic_rotations
+
+AT_REST = 1e3  # weight of the stress at rest, which is zero, over the largest of the others
+CROWDED = 1.5  # exponent that crowds the points of a branch near rest, where struts buckle
+
+
+def taken(F: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``points`` rows of each branch, crowded near rest, and for how many rows each stands."""
+    rest = int(np.abs(F - lattice.REST).sum(1).argmin())
+    share = np.linspace(0.0, 1.0, points + 1)[1:] ** CROWDED
+    ends = [end for end in (0, len(F) - 1) if end != rest]
+    rows = np.unique(np.concatenate([rest + share * (end - rest) for end in ends]).round().astype(int))
+    rows = rows[rows != rest]
+    nearest = np.abs(np.arange(len(F))[:, None] - rows).argmin(1)
+    return rows, np.bincount(nearest, minlength=len(rows)).astype(float)
+
+
+def limits(paths: lattice.Paths, points: int) -> tuple[dict[str, dict[str, float]], str]:
+    """Return the errors of each path and a line about the programme."""
+    parts = {}
+    for name, (F, P) in paths.items():
+        rows, count = taken(F, points)
+        followed = lattice.symmetric_part(F, P)[rows]
+        parts[name] = F[rows], P[rows], followed, count / float(count @ np.square(P[rows]).sum(1))
+    heavy = AT_REST * max(float(weight.max()) for *_, weight in parts.values())
+    nothing = np.zeros((1, 9))
+    everything = [*parts.values(), (lattice.REST[None], nothing, nothing, np.array([heavy]))]
+    F, _, followed, weight = (np.concatenate(columns) for columns in zip(*everything, strict=True))
+    begin = time.perf_counter()
+    fit = closest_polyconvex(F, followed, rotations=cubic_rotations(), weight=weight)
+    line = f"{len(F)} points, {fit.planes} planes, {fit.rounds} rounds, {time.perf_counter() - begin:.0f} s"
+    ends = np.cumsum([len(part[0]) for part in parts.values()])
+    table = {}
+    for (name, (_, P, symmetric, weight)), found in zip(parts.items(), np.split(fit.stress, ends)[:-1], strict=True):
+        differences = {"symmetry": symmetric - P, "polyconvexity": found - symmetric, "both": found - P}
+        table[name] = {key: float(np.sqrt(weight @ np.square(d).sum(1))) for key, d in differences.items()}
+    mean = {key: float(np.sqrt(np.mean([row[key] ** 2 for row in table.values()]))) for key in differences}
+    return {**table, "mean square": mean}, line
+
+
+def main() -> None:
+    """Read the command line, solve, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cell", choices=("X", "BCC"), nargs="*", default=["X", "BCC"])
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--points", type=int, default=24, help="of each branch of a path")
+    parser.add_argument("--only", nargs="*", choices=lattice.PATHS, default=lattice.PATHS, help="paths")
+    given = parser.parse_args()
+    answer = {}
+    for cell in given.cell:
+        paths = {name: path for name, path in lattice.read(given.data, cell).items() if name in given.only}
+        answer[cell], line = limits(paths, given.points)
+        print(f"{cell}: relative errors of P in % that remain ({line})")
+        lattice.show("", answer[cell])
+    lattice.OUT.mkdir(exist_ok=True)
+    (lattice.OUT / "lattice_limit.json").write_text(json.dumps(answer, indent=2))
+
+
+if __name__ == "__main__":
+    main()
