@@ -28,7 +28,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from pointlaw.data import Dataset, DatasetCard, Units  # noqa: E402
-from pointlaw.laws import make_law, save_law  # noqa: E402
+from pointlaw.laws import make_law, save_law, with_density  # noqa: E402
 from pointlaw.networks import build  # noqa: E402
 from pointlaw.tensors import PLANE_STRAIN, SQRT2  # noqa: E402
 from pointlaw.training import TrainConfig, fit  # noqa: E402
@@ -117,7 +117,7 @@ def main() -> None:
     )  # fmt: skip
     out = options.out or OUT / f"rve2d_{options.network}_{options.paths}{'_small' * options.amplitudes}.safetensors"
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_law(out, law)
+    save_law(out, with_density(law, training, kept_back))
     figures = law.card.figures
     rest = law.update(np.zeros((1, m)), law.initial_state(1), 1.0).tangent
     print(f"{options.network}: trained on {training.paths} of {data.paths} paths in {seconds:.0f} s ({report.stopped})")

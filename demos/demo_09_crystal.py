@@ -46,7 +46,7 @@ CELLS = {"lstm": "LSTM", "slip_systems": "slip systems"}
 if "--train" in sys.argv:
     if WORLD.rank == 0:
         for cell in CELLS:
-            crystal.train(cell, crystal.CELLS[cell][1], HERE / "laws", copies=cell not in crystal.FEW_WEIGHTS)
+            crystal.make(cell, crystal.CELLS[cell][1], HERE / "laws", copies=cell not in crystal.FEW_WEIGHTS)
     WORLD.barrier()
 laws = {label: load_law(HERE / "laws" / f"crystal_{cell}.safetensors") for cell, label in CELLS.items()}
 teacher = crystal.teacher()

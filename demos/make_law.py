@@ -6,6 +6,7 @@ on strain paths, but rougher tangents cost more Newton iterations in the plate a
 
     python demos/make_law.py                    # writes demos/laws/steel_lstm.safetensors and demos/out/steel_lstm.png
     python demos/make_law.py --epochs 5 --out /tmp/quick.safetensors
+    python demos/make_law.py --audit            # measures the card of the law anew; its weights stay
 """
 
 import argparse
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 
 from pointlaw.data import Dataset, Units, sample
-from pointlaw.laws import load_law, make_law, save_law
+from pointlaw.laws import LearnedMaterial, audit_again, load_law, make_law, save_law, with_density
 from pointlaw.materials import J2, PlaneStrain
 from pointlaw.networks import LSTM
 from pointlaw.paths import StrainPath, gaussian_process, random_walk
@@ -92,6 +93,22 @@ def make_data(count: int, seed: int) -> Dataset:
     )  # fmt: skip
 
 
+def train(options: argparse.Namespace, training: Dataset, kept_back: Dataset) -> LearnedMaterial:
+    """Return the law that learned from ``training``, and draw how it learned."""
+    network = LSTM(features=3 * len(options.features), outputs=3, hidden=options.hidden)
+    config = TrainConfig(
+        epochs=options.epochs, batch=options.batch, learning_rate=options.rate, tangent_weight=options.tangent_weight,
+        subsample=options.subsample, features=tuple(options.features), seed=options.seed,
+    )  # fmt: skip
+    report = fit(network, training, config, validation=make_data(400, 2), checkpoint=options.checkpoint)
+    draw_history(report, HERE / "out" / f"{options.out.stem}.png")
+    print(f"{report.seconds:.0f} s of training, best epoch {report.best.number}; {report.stopped}")
+    return make_law(
+        report.network, report.scaling, name="steel, plane strain, LSTM", training=training, kept_back=kept_back,
+        features=config.features, seed=options.seed, settings=config.record(),
+    )  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=45)
@@ -105,28 +122,21 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--checkpoint", type=Path, help="file from which a killed training goes on")
     parser.add_argument("--out", type=Path, default=HERE / "laws" / "steel_lstm.safetensors")
+    parser.add_argument("--audit", action="store_true", help="only measure the card of --out anew, on the same paths")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
 
-    training, validation, kept_back = make_data(options.paths, 1), make_data(400, 2), make_data(400, 3)
-    network = LSTM(features=3 * len(options.features), outputs=3, hidden=options.hidden)
-    config = TrainConfig(
-        epochs=options.epochs, batch=options.batch, learning_rate=options.rate, tangent_weight=options.tangent_weight,
-        subsample=options.subsample, features=tuple(options.features), seed=options.seed,
-    )  # fmt: skip
-    report = fit(network, training, config, validation=validation, checkpoint=options.checkpoint)
-    law = make_law(
-        report.network, report.scaling, name="steel, plane strain, LSTM", training=training, kept_back=kept_back,
-        features=config.features, seed=options.seed, settings=config.record(),
-    )  # fmt: skip
-    save_law(options.out, law)
-    draw_history(report, HERE / "out" / f"{options.out.stem}.png")
+    training, kept_back = make_data(options.paths, 1), make_data(400, 3)
+    if options.audit:
+        law = audit_again(load_law(options.out), training, kept_back)
+    else:
+        law = train(options, training, kept_back)
+    save_law(options.out, with_density(law, training, kept_back))
 
     figures = load_law(options.out).card.figures
     print(figures.model_dump_json(indent=2))
-    print(f"{report.seconds:.0f} s of training, best epoch {report.best.number}; {report.stopped}")
     print(f"{options.out}: {options.out.stat().st_size / 1e3:.0f} kB")
     assert figures.failed == 0
     assert figures.stress_at_rest == 0.0

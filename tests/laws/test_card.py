@@ -7,8 +7,17 @@ import numpy as np
 import pydantic
 import pytest
 
-from pointlaw.errors import LawFileError
-from pointlaw.laws import Envelope, Figures, LawCard, LearnedMaterial, load_law, read_card, save_law
+from pointlaw.errors import InputError, LawFileError
+from pointlaw.laws import (
+    Envelope,
+    Figures,
+    LawCard,
+    LearnedMaterial,
+    audit_again,
+    load_law,
+    read_card,
+    save_law,
+)
 
 NEW = ("tangent_median", "tangent_95", "refinement_stress", "stress_paths", "undriven", "soft_share", "cycle_work",
        "cycle_loss", "rotation", "dissipation")  # fmt: skip
@@ -39,6 +48,28 @@ def test_no_law_ships_without_its_accuracy(law, tmp_path: Path) -> None:
     save_law(tmp_path / "law.safetensors", LearnedMaterial(law.network, card))
     with pytest.raises(LawFileError, match="figures hold no accuracy"):
         read_card(tmp_path / "law.safetensors")
+
+
+def test_an_old_card_is_brought_up_to_date_and_nothing_else_changes(law, paths, tmp_path: Path) -> None:
+    unknown = dict.fromkeys(NEW) | {"drift": 9.0}
+    old = LearnedMaterial(
+        law.network, law.card.model_copy(update={"figures": law.card.figures.model_copy(update=unknown)})
+    )
+    save_law(tmp_path / "old.safetensors", old)
+    save_law(tmp_path / "new.safetensors", audit_again(load_law(tmp_path / "old.safetensors"), *paths))
+    new = load_law(tmp_path / "new.safetensors")
+    assert new.card == law.card  # as make_law wrote it, bit by bit
+    for (name, before), after in zip(law.network.state_dict().items(), new.network.state_dict().values(), strict=True):
+        assert before.dtype == after.dtype, name
+        assert before.equal(after), name
+
+
+def test_an_old_card_stays_as_it_is_when_its_paths_are_not_there(law, paths) -> None:
+    training, kept_back = paths
+    with pytest.raises(InputError, match="names other training paths: sha256"):
+        audit_again(law, kept_back, kept_back)
+    with pytest.raises(InputError, match="names other kept-back paths: sha256"):
+        audit_again(law, training, kept_back.subset(slice(0, 4)))
 
 
 def test_an_unknown_figure_is_refused(law) -> None:

@@ -85,6 +85,27 @@ def make_law(
     return LearnedMaterial(network, draft.model_copy(update={"figures": figures, "probe": answer}))
 
 
+def audit_again(law: LearnedMaterial, training: Dataset, kept_back: Dataset) -> LearnedMaterial:
+    """Return ``law`` with the figures and the envelope that are measured today: an old card brought up to date.
+
+    Weights, probe and provenance stay. ``training`` and ``kept_back`` must be the paths that the card names by their
+    hashes, so that the card goes on telling the truth. Raises ``InputError`` when they are others, or when the card
+    names none. A density is not carried over: ``with_density`` makes a new one.
+    """
+    come = law.card.provenance
+    for what, data, known in (
+        ("training", training, come.training_sha256),
+        ("kept-back", kept_back, come.kept_back_sha256),
+    ):
+        if data.sha256 != known:
+            raise InputError(
+                f"The card of '{law.card.name}' names other {what} paths: sha256 {known[:12] or 'unknown'}, not "
+                f"{data.sha256[:12]}; give those that it was made with."
+            )
+    new = {"envelope": Envelope.of(training), "figures": audit(law, kept_back)}
+    return LearnedMaterial(law.network, law.card.model_copy(update=new), block=law.block)
+
+
 _UNKNOWN = Figures(
     paths=0, error_mean=0, error_median=0, error_95=0, tangent_error=None, refinement={}, drift=0, stress_at_rest=0,
     stiffness_error=None, tangent_check=0, softest=0, failed=0,
