@@ -293,7 +293,11 @@ def test_the_first_systems_are_directions_in_which_the_data_flow() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"outputs": 2}, "same components"), ({"systems": 0}, "one system"), ({"exponent": 0.5}, "exponent")],
+    [
+        ({"outputs": 2}, "same components"),
+        ({"systems": 0}, "systems is a whole number of at least 1"),
+        ({"exponent": 0.5}, "exponent"),
+    ],
 )
 def test_what_makes_no_sense_is_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):

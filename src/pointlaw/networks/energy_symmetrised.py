@@ -54,8 +54,6 @@ class EnergySymmetrised(EnergyNetwork):
         self, *, features: int = 9, outputs: int = 9, hidden: list[int] | None = None, norms: int = 4, members: int = 1
     ):
         hidden = list(hidden or [12])
-        if members < 1:
-            raise ValueError(f"members = {members} must be at least 1")
         branches = [JointNorms(norms, hidden) for _ in range(members)]
         super().__init__(features, outputs, {"hidden": hidden, "norms": norms, "members": members}, branches)
 

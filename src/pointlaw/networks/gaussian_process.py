@@ -32,8 +32,10 @@ class GaussianProcess(Network):
     factor: Tensor
 
     def __init__(self, *, features: int, outputs: int, points: int = 20):
-        if features != outputs or points < 1:
-            raise ValueError("it takes as many features as it gives answers, the strain, and at least one point")
+        if features != outputs:
+            raise ValueError(
+                f"it takes as many features, the strain, as it gives answers; got {features} and {outputs}"
+            )
         super().__init__(
             features=features,
             outputs=outputs,

@@ -72,8 +72,8 @@ class MaterialPoints(Network):
     ):
         if features - outputs not in (0, 1):
             raise ValueError(f"features are the strain, and dt or not; got features={features}, outputs={outputs}")
-        if steps < 1 or not points:
-            raise ValueError(f"at least one sub-step and one group of points are needed; got {steps}, {len(points)}")
+        if not points:
+            raise ValueError("points is empty; at least one group of points is needed")
         groups = [build_points(outputs, group) for group in points]
         if features == outputs and any(group.timed for group in groups):
             raise ValueError("rate-dependent points need the feature dt after the strain: features = outputs + 1")

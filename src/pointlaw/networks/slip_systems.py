@@ -61,10 +61,8 @@ class SlipSystems(StiffAtRest):
         seed: int | None = None,
     ):
         conjugate(features, outputs)
-        if systems < 1 or not 1.0 <= exponent <= STEEPEST:
-            raise ValueError(
-                f"at least one system and an exponent from 1 to {STEEPEST:g} are needed; got {systems}, {exponent}"
-            )
+        if not 1.0 <= exponent <= STEEPEST:
+            raise ValueError(f"exponent = {exponent} must lie between 1 and {STEEPEST:g}")
         config = {
             "features": features, "outputs": outputs, "systems": systems, "exponent": exponent,
             "learn_exponent": learn_exponent, "own": own, "seed": seed,
