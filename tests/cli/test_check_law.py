@@ -1,14 +1,12 @@
 """``pointlaw check`` of a learned law: figures measured, shown beside the card's, written and drawn."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pointlaw.cli import main
 from pointlaw.cli.laws import open_teacher
 from pointlaw.data import Scaling, load_dataset, respond, sample, save_dataset
 from pointlaw.laws import make_law, save_law
@@ -52,18 +50,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def check(monkeypatch, capsys):
+def check(pointlaw):
     """Return a function that runs ``pointlaw check``: (exit status, stdout, stderr)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["pointlaw", "check", *map(str, words)])
-        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-        monkeypatch.setitem(sys.modules, "pointlaw.fem.mpi", None)
-        with pytest.raises(SystemExit) as end:
-            main()
-        return (end.value.code or 0, *capsys.readouterr())
-
-    return run
+    return lambda *words: pointlaw("check", *words)
 
 
 def test_on_the_data_of_the_card_the_figures_of_the_card_are_measured_again(check, folder, tmp_path) -> None:

@@ -2,39 +2,23 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pointlaw import errors
-from pointlaw.cli import app, main
+from pointlaw.cli import app
 from pointlaw.materials import MATERIALS
 
 LAWS = sorted((Path(__file__).parents[2] / "demos" / "laws").glob("*.safetensors"))
 
 
-@pytest.fixture
-def pointlaw(monkeypatch, capsys):
-    """Return a function that runs one command: (exit status, stdout, stderr)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["pointlaw", *map(str, words)])
-        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own; give ours back afterwards
-        monkeypatch.setitem(sys.modules, "pointlaw.fem.mpi", None)
-        with pytest.raises(SystemExit) as end:
-            main()
-        return (end.value.code or 0, *capsys.readouterr())
-
-    return run
-
-
-@pytest.mark.parametrize("command", ["doctor", "drive", "check", "show", "train", "refine"])
-def test_every_command_has_help(pointlaw, command):
-    status, out, _ = pointlaw(command, "--help")
+@pytest.mark.parametrize("name", ["doctor", "drive", "check", "show", "train", "refine"])
+def test_every_command_has_help(pointlaw, name):
+    status, out, _ = pointlaw(name, "--help")
     assert status == 0
-    assert "Usage: pointlaw " + command in out
+    assert "Usage: pointlaw " + name in out
 
 
 def test_a_foreseen_error_is_one_sentence_on_stderr_and_exit_status_1(pointlaw):

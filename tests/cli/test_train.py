@@ -1,12 +1,9 @@
 """``pointlaw train`` as a user types it, and the file that it reads."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 
-from pointlaw.cli import main
 from pointlaw.data import Dataset, load_dataset, sample, save_dataset
 from pointlaw.errors import InputError
 from pointlaw.laws import load_law
@@ -38,17 +35,12 @@ def folder(tmp_path, steel):
 
 
 @pytest.fixture
-def train(folder, monkeypatch, capsys):
+def train(folder, pointlaw):
     """Return a function that writes a configuration and runs the command on it: (exit status, stdout, stderr)."""
 
     def run(text, *words):
         (folder / "train.toml").write_text(text, encoding="utf-8")
-        monkeypatch.setattr(sys, "argv", ["pointlaw", "train", str(folder / "train.toml"), *words])
-        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-        monkeypatch.setitem(sys.modules, "pointlaw.fem.mpi", None)
-        with pytest.raises(SystemExit) as end:
-            main()
-        return (end.value.code or 0, *capsys.readouterr())
+        return pointlaw("train", folder / "train.toml", *words)
 
     return run
 

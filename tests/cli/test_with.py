@@ -1,10 +1,5 @@
 """``pointlaw --with FILE``: a network of one's own goes through the commands like those of the package."""
 
-import sys
-
-import pytest
-
-from pointlaw.cli import main
 from pointlaw.data import sample, save_dataset
 from pointlaw.materials import MATERIALS
 from pointlaw.networks import NETWORKS
@@ -36,21 +31,6 @@ class Elman(Network):
 NETWORKS["elman"] = Elman
 """
 TRAIN = 'dataset = "steel.h5"\noutput = "mine.safetensors"\narchitecture = "elman"\n[train]\nepochs = 2\n'
-
-
-@pytest.fixture
-def pointlaw(monkeypatch, capsys):
-    """Return a function that runs one command: (exit status, stdout, stderr)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["pointlaw", *map(str, words)])
-        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-        monkeypatch.setitem(sys.modules, "pointlaw.fem.mpi", None)
-        with pytest.raises(SystemExit) as end:
-            main()
-        return (end.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 def test_a_network_of_ones_own_is_trained_and_checked_from_the_command_line(pointlaw, monkeypatch, tmp_path) -> None:

@@ -6,8 +6,8 @@ from scipy.optimize import isotonic_regression
 from scipy.spatial.transform import Rotation
 
 from pointlaw.data import closest_polyconvex
-from pointlaw.data.polyconvex import cofactor
 from pointlaw.errors import InputError
+from pointlaw.materials.hyperelastic import cofactors
 
 REST = np.eye(3).reshape(9)
 CUBE = Rotation.create_group("O").as_matrix()
@@ -17,7 +17,7 @@ def neo_hooke(F):
     """P of ½ μ (tr C − 3) − μ ln J + ½ κ (J − 1)², polyconvex (Ball 1976, doi 10.1007/BF00279992); μ = 1, κ = 2."""
     F = F.reshape(-1, 3, 3)
     J = np.linalg.det(F)[:, None, None]
-    return (F - cofactor(F) / J + 2.0 * (J - 1.0) * cofactor(F)).reshape(-1, 9)
+    return (F - cofactors(F) / J + 2.0 * (J - 1.0) * cofactors(F)).reshape(-1, 9)
 
 
 def saint_venant(F, bulk=1.0):
@@ -121,3 +121,14 @@ def test_a_missing_solver_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "clarabel", None)
     with pytest.raises(InputError, match="pip install pointlaw\\[limit\\]"):
         closest_polyconvex(REST[None], np.zeros((1, 9)))
+
+
+@pytest.mark.parametrize("rotations", [-np.eye(3)[None], 2.0 * np.eye(3)[None], CUBE[1:2], np.eye(3)])
+def test_rotations_that_are_no_group_are_refused(rotations):
+    with pytest.raises(InputError, match="rotations"):
+        closest_polyconvex(REST[None], np.zeros((1, 9)), rotations=rotations)
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(InputError, match="no weight may be negative; the least of 1 is -1"):
+        closest_polyconvex(REST[None], np.zeros((1, 9)), weight=np.array([-1.0]))

@@ -44,9 +44,9 @@ def refine_command(
         callback=told,
     )
     if world.rank == 0:
-        made = sorted((folder / file.output).glob(f"round_{outcome.rounds[-1].number}.safetensors"))
+        made = folder / file.output / f"round_{outcome.rounds[-1].number}.safetensors"
         print(outcome)
-        print(f"The last law is {made[0] if made else folder / file.law}.")
+        print(f"The last law is {made if made.exists() else folder / file.law}.")
     raise typer.Exit(0 if outcome.inside else 1)
 
 

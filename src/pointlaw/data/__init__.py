@@ -7,7 +7,7 @@ from pointlaw.data.polyconvex import PolyconvexFit, closest_polyconvex
 from pointlaw.data.respond import Answers, respond
 from pointlaw.data.sample import sample
 from pointlaw.data.scaling import Feature, FeatureMap, Scaling, feature_map
-from pointlaw.data.settings_file import first_fault, read_toml
+from pointlaw.data.settings_file import first_fault, read_settings
 from pointlaw.data.store import load_dataset, save_dataset
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "first_fault",
     "load_dataset",
     "merge",
-    "read_toml",
+    "read_settings",
     "replacing",
     "respond",
     "sample",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, vstack
 
 from pointlaw.errors import InputError, PointlawError
+from pointlaw.materials.hyperelastic import cofactors
 from pointlaw.tensors import Array
 
 SAME = 1e-9  # to which two images of a strain are the same
@@ -70,12 +71,13 @@ def closest_polyconvex(
     Raises
     ------
     InputError
-        When the shapes do not fit, a number is not finite, a ``det F`` is not positive, or Clarabel is missing.
+        When the shapes do not fit, a number is not finite, a ``det F`` is not positive, a weight is negative, the
+        rotations are none or miss the identity, or Clarabel is missing.
     PointlawError
         When the programme has no solution within ``ROUNDS`` rounds.
     """
     F, P, weight = _checked(F, P, weight)
-    group = np.eye(3)[None] if rotations is None else np.asarray(rotations, float)
+    group = _group(rotations)
     size = float(np.sqrt(np.mean(P**2))) or 1.0
     weight = weight / (float(weight @ np.square(P / size).sum(1)) or 1.0)
     programme = _Programme([_Point(f, p / size, w, group) for f, p, w in zip(F, P, weight, strict=True)])
@@ -91,12 +93,6 @@ def closest_polyconvex(
     )
 
 
-def cofactor(F: Array) -> Array:
-    """Return the cofactor ``[..., 3, 3]`` of matrices, the derivative of their determinant."""
-    F = np.asarray(F)
-    return np.stack([np.cross(F[..., i - 2, :], F[..., i - 1, :]) for i in range(3)], axis=-2)
-
-
 def _checked(F: Array, P: Array, weight: Array | None) -> tuple[Array, Array, Array]:
     F, P = np.asarray(F, float), np.asarray(P, float)
     w = np.ones(len(F)) if weight is None else np.asarray(weight, float)
@@ -109,7 +105,21 @@ def _checked(F: Array, P: Array, weight: Array | None) -> tuple[Array, Array, Ar
     J = np.linalg.det(F)
     if len(F) == 0 or J.min() <= 0.0:
         raise InputError(f"every det F must be positive; the least of {len(F)} points is {J.min(initial=0.0):g}")
+    if w.min() < 0.0:
+        raise InputError(f"no weight may be negative; the least of {len(w)} is {w.min():g}")
     return F, P, w
+
+
+def _group(rotations: Array | None) -> Array:
+    if rotations is None:
+        return np.eye(3)[None]
+    group = np.asarray(rotations, float)
+    if group.ndim != 3 or group.shape[1:] != (3, 3):
+        raise InputError(f"rotations[g, 3, 3] are needed; got the shape {group.shape}")
+    turns = np.abs(group @ group.swapaxes(1, 2) - np.eye(3)).max() < SAME and (np.linalg.det(group) > 0.0).all()
+    if not turns or not (np.abs(group - np.eye(3)).max((1, 2)) < SAME).any():
+        raise InputError("rotations must be a group: proper rotations, and the identity among them")
+    return group
 
 
 class _Point:
@@ -119,16 +129,16 @@ class _Point:
     """
 
     def __init__(self, F: Array, P: Array, weight: float, group: Array):
-        self.F, self.cof, self.J, self.P, self.weight = F, cofactor(F), float(np.linalg.det(F)), P, weight
+        self.F, self.cof, self.J, self.P, self.weight = F, cofactors(F[None])[0], float(np.linalg.det(F)), P, weight
         C = F.T @ F
         turned = group @ C @ group.swapaxes(1, 2)
         own = group[np.abs(turned - C).max((1, 2)) < SAME]
         self.basis = _shared(F, own)  # [n, 3, 3]
         flat = self.basis.reshape(-1, 9).T
         self.to_stress = np.c_[flat, _cross(F) @ flat, self.cof.reshape(9)]  # [9, 2n + 1]
-        moments = [self.basis @ F.T, self.basis @ self.cof.T]
-        skew = np.concatenate([m - m.swapaxes(1, 2) for m in moments])[:, [1, 2, 0], [2, 0, 1]]
-        self.objective = np.c_[skew.T, np.zeros((3, 1))]  # [3, 2n + 1], zero times the slopes
+        both = [self.basis @ F.T, self.basis @ self.cof.T]
+        skew = np.concatenate([m - m.swapaxes(1, 2) for m in both])[:, [1, 2, 0], [2, 0, 1]]
+        self.moments = np.c_[skew.T, np.zeros((3, 1))]  # [3, 2n + 1]; objectivity: zero times the slopes
         distinct = np.unique((turned / SAME).round().astype(np.int64).reshape(-1, 9), axis=0, return_index=True)[1]
         values, vectors = np.linalg.eigh(turned[distinct])
         self.images = (vectors * np.sqrt(values)[:, None]) @ vectors.swapaxes(1, 2)  # [m, 3, 3], one of each Q F R
@@ -155,7 +165,7 @@ class _Programme:
         self.first = np.r_[0, np.cumsum(sizes)]
         self.whose = np.repeat(np.arange(len(points)), [len(point.images) for point in points])
         self.F = np.concatenate([point.images for point in points])
-        self.cof, self.J = cofactor(self.F), np.linalg.det(self.F)
+        self.cof, self.J = cofactors(self.F), np.linalg.det(self.F)
         self.parts: list[csc_array] = []
         for i, point in enumerate(points):
             distance = np.square(self.F - point.F).sum((1, 2))
@@ -200,10 +210,10 @@ class _Programme:
         """Rows that vanish times the unknowns: the first energy is zero, and the moments are symmetric."""
         rows, columns, values = [np.zeros(1, int)], [np.zeros(1, int)], [np.ones(1)]
         for k, (point, first) in enumerate(zip(self.points, self.first[:-1], strict=True)):
-            i, j = np.nonzero(np.abs(point.objective) > SAME)
+            i, j = np.nonzero(np.abs(point.moments) > SAME)
             rows.append(1 + 3 * k + i)
             columns.append(first + 1 + j)
-            values.append(point.objective[i, j])
+            values.append(point.moments[i, j])
         entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
         return csc_array(entries, shape=(1 + 3 * len(self.points), self.first[-1]))
 
@@ -258,7 +268,7 @@ def _furthest(M: Array) -> tuple[Array, Array]:
 def _cross(F: Array) -> Array:
     """Return the matrix ``[9, 9]`` that takes ``B`` to ``∂(B:cof F)/∂F``, which is linear in ``F``."""
     unit = np.eye(9).reshape(9, 3, 3)
-    change = 0.5 * (cofactor(F + unit) - cofactor(F - unit))  # exact: the cofactor is quadratic
+    change = 0.5 * (cofactors(F + unit) - cofactors(F - unit))  # exact: the cofactor is quadratic
     return change.reshape(9, 9)
 
 

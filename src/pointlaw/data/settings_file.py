@@ -22,6 +22,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a TOML file: {error}.") from error
 
 
+def read_settings[S: pydantic.BaseModel](path: str | Path, schema: type[S]) -> S:
+    """Return the contents of the TOML file ``path`` as a ``schema``.
+
+    Raises ``InputError`` with a sentence that names the file and the first entry that is wrong.
+    """
+    path = Path(path)
+    values = read_toml(path)
+    try:
+        return schema(**values)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{path}: {first_fault(error)}") from error
+
+
 def first_fault(error: pydantic.ValidationError) -> str:
     """Return the first fault that pydantic found as one sentence."""
     # A misspelt entry is both unknown and missing; the first of the two tells more.

@@ -22,7 +22,7 @@ from pointlaw.laws.card import FORMAT_VERSION, LawCard, Probe
 from pointlaw.laws.density import Density
 from pointlaw.laws.learned import LearnedMaterial
 from pointlaw.materials import PointStatus
-from pointlaw.networks import NETWORKS, Network, build, load_script
+from pointlaw.networks import Network, build, load_script
 
 FORMAT = "pointlaw-law"
 _DENSITY = "density."  # what the tensors of the density are called, in front of their own names
@@ -59,7 +59,6 @@ def load_law(path: str | Path) -> LearnedMaterial:
     try:
         tensors = safetensors.torch.load(content)
         weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_DENSITY)}
-        _known(card.architecture)
         network = build(card.architecture, card.config)
         # The weights of the file decide the precision of the module (float32 as trained, or float64).
         network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
@@ -233,14 +232,6 @@ def _card(text: str, source: str) -> LawCard:
         first = error.errors()[0] if isinstance(error, pydantic.ValidationError) else None
         where = f"{'.'.join(map(str, first['loc'])) or 'card'}: {first['msg']}" if first else str(error)
         raise LawFileError(f"The card of {source} cannot be used: {where}") from error
-
-
-def _known(architecture: str) -> None:
-    if architecture not in NETWORKS:
-        raise InputError(
-            f"The architecture '{architecture}' is unknown; known are {', '.join(NETWORKS)}. A network of your own is "
-            f"made known by NETWORKS['{architecture}'] = its class, for the commands in a file: pointlaw --with FILE."
-        )
 
 
 def _finite(weights: dict[str, Any], source: str) -> None:

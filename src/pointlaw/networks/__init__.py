@@ -51,7 +51,10 @@ def build(architecture: str, config: dict[str, Any]) -> Network:
     Raises ``InputError`` when the name is unknown or the configuration does not fit.
     """
     if architecture not in NETWORKS:
-        raise InputError(f"The architecture '{architecture}' is unknown; known are {', '.join(NETWORKS)}.")
+        raise InputError(
+            f"The architecture '{architecture}' is unknown; known are {', '.join(NETWORKS)}. A network of your own is "
+            f"made known by NETWORKS['{architecture}'] = its class, for the commands in a file: pointlaw --with FILE."
+        )
     try:
         return NETWORKS[architecture](**config)
     except (TypeError, ValueError, IndexError, RuntimeError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from pointlaw.data import Units, first_fault, read_toml
+from pointlaw.data import Units, first_fault, read_settings
 from pointlaw.errors import InputError
 from pointlaw.materials import Material
 from pointlaw.rve.plan import Count, PathPlan, make_plan
@@ -53,9 +53,8 @@ def read_sample_file(path: str | Path) -> tuple[SampleFile, PathPlan, Callable[[
     Raises ``InputError`` with a sentence that names the file and the first entry that is wrong.
     """
     path = Path(path)
-    values = read_toml(path)
+    file = read_settings(path, SampleFile)
     try:
-        file = SampleFile(**values)
         teacher = teacher_kind(file.teacher)(**file.teacher)
         plan = make_plan(file.plan)
     except pydantic.ValidationError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 
-from pointlaw.data import Dataset, first_fault, load_dataset, read_toml, sample
+from pointlaw.data import Dataset, load_dataset, read_settings, sample
 from pointlaw.errors import InputError
 from pointlaw.laws import Guarded, LearnedMaterial, load_law
 from pointlaw.materials import Material
@@ -63,9 +63,6 @@ class RefineFile(pydantic.BaseModel):
     def _usable(self) -> "RefineFile":
         if isinstance(self.kept_back, float) and not 0.0 < self.kept_back < 1.0:
             raise ValueError(f"kept_back = {self.kept_back} must lie between 0 and 1, or name a dataset")
-        name, _, function = self.problem.rpartition(":")
-        if not name.endswith(".py") or not function.isidentifier():
-            raise ValueError(f"problem = '{self.problem}' must look like 'plate.py:solve'")
         return self
 
 
@@ -74,12 +71,7 @@ def read_refine_file(path: str | Path) -> RefineFile:
 
     Raises ``InputError`` with a sentence that names the file and the first entry that is wrong.
     """
-    path = Path(path)
-    values = read_toml(path)
-    try:
-        return RefineFile(**values)
-    except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {first_fault(error)}") from error
+    return read_settings(path, RefineFile)
 
 
 def refine_law(

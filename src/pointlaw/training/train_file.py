@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from pointlaw.data import Dataset, Feature, Scaling, first_fault, load_dataset, read_toml
+from pointlaw.data import Dataset, Feature, Scaling, load_dataset, read_settings
 from pointlaw.errors import InputError
 from pointlaw.laws import LearnedMaterial, make_law, save_law, with_density
 from pointlaw.networks import NETWORKS, Network
@@ -100,12 +100,7 @@ def read_train_file(path: str | Path) -> TrainFile:
 
     Raises ``InputError`` with a sentence that names the file and the first entry that is wrong.
     """
-    path = Path(path)
-    values = read_toml(path)
-    try:
-        return TrainFile(**values)
-    except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {first_fault(error)}") from error
+    return read_settings(path, TrainFile)
 
 
 @dataclass(frozen=True)
