@@ -1,11 +1,13 @@
 """The density of the training points: 1 is the edge of what training covered, and a law file keeps it exactly."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from pointlaw.data import Dataset, sample
-from pointlaw.errors import InputError
-from pointlaw.laws import load_law, read_card, save_law
+from pointlaw.errors import InputError, LawFileError
+from pointlaw.laws import LearnedMaterial, load_law, read_card, save_law
 from pointlaw.laws.covered import with_density
 from pointlaw.laws.density import LARGEST, Density, grades_along
 from pointlaw.laws.replay import replay, state_after
@@ -116,6 +118,35 @@ def test_wrong_options_and_other_kinematics_get_a_sentence(law) -> None:
         Density.fit(STEEL, data, data, beyond=1.0)
     with pytest.raises(InputError, match="The law takes small_strain_3d"):
         Density.fit(J2(E=210e3, nu=0.3, yield_stress=250.0), data, data)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Density)])
+def test_a_damaged_density_is_refused_when_a_law_file_is_read(law, tmp_path, monkeypatch, name: str) -> None:
+    with_it = with_density(law, walks(20, 1), walks(10, 2))
+    path = tmp_path / "law.safetensors"
+    whole = with_it.density.arrays
+    nan = whole | {name: np.full_like(whole[name], np.nan)}
+    for wrong, sentence in (
+        (nan, f"density's '{name}' holds a value that is not finite"),
+        (whole | {name: whole[name][None]}, "density's '[a-z]+' has the shape"),
+        ({key: array for key, array in whole.items() if key != name}, f"density in .* is incomplete.*'{name}'"),
+    ):
+        monkeypatch.setattr(Density, "arrays", wrong)
+        save_law(path, with_it)
+        monkeypatch.undo()
+        with pytest.raises(LawFileError, match=sentence):
+            load_law(path)
+
+
+def test_a_density_of_another_law_is_refused(law, density) -> None:
+    with pytest.raises(InputError, match=r"density is of \d+ variables; the law .* has"):
+        LearnedMaterial(law.network, law.card, density=density)
+
+
+def test_paths_that_stay_at_one_point_have_no_density() -> None:
+    still = times(0.0, walks(2, 1))
+    with pytest.raises(InputError, match="training paths that move"):
+        Density.fit(STEEL, still, still)
 
 
 def test_a_replay_of_histories_of_different_length_ends_where_each_of_them_ends() -> None:

@@ -132,8 +132,7 @@ def damaged(kind):
     from pointlaw.laws.file import seal
 
     card = json.loads(content[8 : 8 + length])["__metadata__"]["card"]
-    first = next(iter(weights))
-    weights[first].view(-1)[0] = float("nan")
+    weights["density.radii" if kind == "NaN density" else "head.bias"][0] = float("nan")
     return seal(weights, card)  # a correct seal over a weight that is not a number
 
 
@@ -147,7 +146,8 @@ def test_damaged_law_files_are_refused_on_every_rank_before_anything_is_built(sh
     words = {
         "truncated": "is truncated",
         "flipped bit": "is damaged",
-        "NaN weight": "has a weight that is not finite",
+        "NaN weight": "has a weight that is not finite: 'head.bias'",
+        "NaN density": "density's 'radii' holds a value that is not finite",
         "no card": "has no card",
     }
     for kind, word in words.items():

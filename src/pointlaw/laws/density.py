@@ -46,7 +46,8 @@ class Density:
 
     Notes
     -----
-    Every array is float64 and is stored beside the weights, so that a saved density grades exactly alike.
+    Every array is float64 and is stored beside the weights, so that a saved density grades exactly alike. Raises
+    ``InputError`` for arrays that do not fit each other, or hold what is no number.
     """
 
     shift: Array
@@ -55,6 +56,17 @@ class Density:
     centres: Array
     radii: Array
     step: Array
+
+    def __post_init__(self) -> None:
+        n, q, k = self.shift.size, self.axes.shape[-1], self.radii.size
+        due = {"shift": (n,), "axes": (n, q), "rest": (n,), "centres": (k, q + 1), "radii": (k,), "step": (1,)}
+        for name, array in self.arrays.items():
+            if array.shape != due[name]:
+                raise InputError(f"The density's '{name}' has the shape {list(array.shape)}, not {list(due[name])}.")
+            if np.isnan(array).any() or (name != "step" and not np.isfinite(array).all()):
+                raise InputError(f"The density's '{name}' holds a value that is not finite.")
+        if not self.radii.all():
+            raise InputError("A density needs training paths that move; these stay at one point.")
 
     def __call__(self, strain: Array, increment: Array, state: Array) -> Array:
         """Return the grade ``[p]`` of points that went by ``increment[p, m]`` to ``strain[p, m]`` and ``state[p, s]``.
@@ -127,7 +139,8 @@ class Density:
         points = _points(law, training)
         shift, principal, rest = _axes(points, law.kinematics.size, axes)
         longest = float(np.linalg.norm(np.diff(training.strain, axis=1), axis=2).max()) if steps else np.inf
-        rough = cls(shift, principal, rest, np.zeros((1, 1)), np.ones(1), np.array([longest * (1 + 1e-9)]))
+        nowhere = np.zeros((1, principal.shape[1] + 1))
+        rough = cls(shift, principal, rest, nowhere, np.ones(1), np.array([longest * (1 + 1e-9)]))
         placed = rough._place(points)
         middle = _k_means(placed[rng.permutation(len(placed))[:MOST_POINTS]], centres, rng)
         distance, nearest = _nearest_centre(placed, middle)

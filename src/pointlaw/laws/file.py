@@ -174,6 +174,8 @@ def _density(tensors: dict[str, Any], card: LawCard, source: str) -> Density | N
         return Density(**arrays)
     except TypeError as error:
         raise LawFileError(f"The density in {source} is incomplete: {error}") from error
+    except InputError as error:
+        raise LawFileError(f"{source}: {error}") from error
 
 
 def _probed(network: Any, card: LawCard, source: str, density: Density | None = None) -> LearnedMaterial:

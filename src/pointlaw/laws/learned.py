@@ -65,6 +65,11 @@ class LearnedMaterial(Material):
         self.state_layout = StateLayout(sizes)
         self._first = self._first_state(memory)
         m = self.kinematics.size
+        if density is not None and density.shift.size != m + self.state_layout.size:
+            raise InputError(
+                f"The density is of {density.shift.size} variables; the law '{card.name}' has "
+                f"{m + self.state_layout.size} (strain and state)."
+            )
         A = torch.as_tensor(features.A, dtype=torch.float64)
         S = torch.diag(torch.tensor(card.scaling.stress, dtype=torch.float64))
         lower, upper = np.array(card.envelope.strain_min), np.array(card.envelope.strain_max)
