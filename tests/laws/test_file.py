@@ -12,6 +12,7 @@ import torch
 from pointlaw.errors import LawFileError
 from pointlaw.laws import LearnedMaterial, load_law, load_torchscript, make_law, read_card, save_law, write_card
 from pointlaw.laws.file import seal
+from pointlaw.networks import LSTM, NETWORKS
 
 
 @pytest.fixture
@@ -147,6 +148,46 @@ def test_a_weight_that_is_not_finite_is_refused(law, tmp_path, value: float) -> 
     path = tmp_path / "law.safetensors"
     path.write_bytes(seal(weights, law.card.model_dump_json()))
     refused(path, "not finite: 'head.weight'")
+
+
+class Counted(LSTM):
+    """A network of one's own that also keeps a whole number and one of another precision."""
+
+    architecture = "counted"
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.register_buffer("a_count", torch.tensor(7))
+        self.register_buffer("z_fine", torch.tensor(1.0 / 3.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("first", ["a_count", "head.weight", "z_fine"])
+def test_the_order_in_which_weights_are_read_makes_no_difference(law, tmp_path, monkeypatch, first: str) -> None:
+    monkeypatch.setitem(NETWORKS, "counted", Counted)
+    network = Counted(**law.network.config)
+    network.load_state_dict(law.network.state_dict(), strict=False)
+    card = law.card.model_copy(update={"architecture": "counted"})
+    save_law(tmp_path / "law.safetensors", LearnedMaterial(network, card))
+    load = safetensors.torch.load
+
+    def shuffled(content: bytes) -> dict[str, torch.Tensor]:
+        tensors = load(content)
+        return {first: tensors.pop(first), **tensors}
+
+    monkeypatch.setattr(safetensors.torch, "load", shuffled)
+    read = load_law(tmp_path / "law.safetensors").network.state_dict()
+    assert read.keys() == network.state_dict().keys()
+    for name, value in network.state_dict().items():
+        assert torch.equal(read[name], value.to(read[name].dtype)), name
+    assert (read["a_count"].dtype, read["z_fine"].dtype) == (torch.int64, torch.float64)
+
+
+def test_of_several_weights_that_are_not_finite_the_same_one_is_named_every_time(law, tmp_path) -> None:
+    weights = {name: torch.full_like(value, float("nan")) for name, value in weights_of(law).items()}
+    path = tmp_path / "law.safetensors"
+    path.write_bytes(seal(weights, law.card.model_dump_json()))
+    for _ in range(5):
+        refused(path, f"not finite: '{min(weights)}'")
 
 
 def test_a_law_with_nan_cannot_be_saved(law, tmp_path) -> None:

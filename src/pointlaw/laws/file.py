@@ -6,6 +6,7 @@ it must answer the question on its card as it did when it was saved. Nothing in 
 user's own TorchScript does, and is therefore accepted only with its card and an explicit hash.
 """
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -57,14 +58,13 @@ def load_law(path: str | Path) -> LearnedMaterial:
     _, metadata = _seal_of(content, str(path))
     card = _card(metadata["card"], str(path))
     try:
-        tensors = safetensors.torch.load(content)
+        tensors = dict(sorted(safetensors.torch.load(content).items()))  # the library gives them in random order
         weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_DENSITY)}
         network = build(card.architecture, card.config)
-        # The weights of the file decide the precision of the module (float32 as trained, or float64).
-        network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+        network.to(_precision(weights)).load_state_dict(weights)
     except InputError as error:
         raise LawFileError(f"{path}: {error}") from error
-    except (RuntimeError, StopIteration, safetensors.SafetensorError) as error:
+    except (RuntimeError, safetensors.SafetensorError) as error:
         raise LawFileError(
             f"The weights in {path} do not fit the architecture '{card.architecture}': {error}"
         ) from error
@@ -163,6 +163,14 @@ def probe(law: LearnedMaterial, source: str) -> None:
                 f"The law in {source} answers its probe with another {name} than when it was saved; "
                 "weights and card do not belong together."
             )
+
+
+def _precision(weights: dict[str, torch.Tensor]) -> torch.dtype:
+    """Return the type of number of a module with ``weights``, which holds all of them; whole numbers have no say."""
+    kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    if not kinds:
+        raise RuntimeError("there is no weight")
+    return functools.reduce(torch.promote_types, kinds)
 
 
 def _density(tensors: dict[str, Any], card: LawCard, source: str) -> Density | None:
