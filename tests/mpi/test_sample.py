@@ -27,7 +27,7 @@ output = "out"
 batch = 2
 [teacher]
 python = "slow.py:make"
-parameters = {{ seconds = {seconds} }}
+parameters = {{ pace = "{pace}" }}
 [plan]
 kind = "random_walk"
 paths = 40
@@ -36,29 +36,41 @@ bound = 0.01
 step_size = 0.002
 seed = 4
 """
-# A law whose wait is no part of its description, so that a slow run may be finished by a fast one.
-SLOW = """
+# A law whose pace is no part of its description, so that a run that hangs may be finished by a fast one.
+SLOW = '''
 import time
+from pathlib import Path
+from pointlaw.fem.mpi import MPI
 from pointlaw.materials import J2, PlaneStrain, Material
 
 class Slow(Material):
-    def __init__(self, seconds):
-        self._law, self._seconds = PlaneStrain(J2(210e3, 0.3, 250.0, H=1000.0)), seconds
+    """Fast, or slow until every rank has begun ("meet"), or fast for two or three batches and then stuck ("hang")."""
+
+    def __init__(self, pace):
+        self._law, self._pace, self._calls = PlaneStrain(J2(210e3, 0.3, 250.0, H=1000.0)), pace, 0
         self.kinematics, self.state_layout = self._law.kinematics, self._law.state_layout
 
     def update(self, strain, state, dt, *, tangent=True):
-        time.sleep(self._seconds)
+        self._calls += 1
+        if self._pace == "meet" and self._calls > 1 and not self._all_are_here():
+            time.sleep(0.05)
+        if self._pace == "hang" and self._calls > 40:
+            time.sleep(600.0)
         return self._law.update(strain, state, dt, tangent=tangent)
 
-def make(seconds):
-    return Slow(seconds)
-"""
+    def _all_are_here(self):
+        (Path(__file__).parent / f"rank-{MPI.COMM_WORLD.rank}").touch()
+        return len(list(Path(__file__).parent.glob("rank-*"))) == MPI.COMM_WORLD.size
+
+def make(pace):
+    return Slow(pace)
+'''
 
 
-def configure(folder: Path, seconds: float) -> Path:
+def configure(folder: Path, pace: str = "fast") -> Path:
     (folder / "slow.py").write_text(SLOW)
     config = folder / "config.toml"
-    config.write_text(CONFIG.format(seconds=seconds))
+    config.write_text(CONFIG.format(pace=pace))
     return config
 
 
@@ -83,9 +95,9 @@ def run(config: Path, **options) -> str:
 def test_any_number_of_ranks_makes_the_same_dataset_and_all_of_them_work(shared_path, ranks):
     world = MPI.COMM_WORLD
     if world.rank == 0:
-        configure(shared_path, 0.002)
+        configure(shared_path, "meet")
         (shared_path / "alone").mkdir()
-        alone = run(configure(shared_path / "alone", 0.0), comm=MPI.COMM_SELF)
+        alone = run(configure(shared_path / "alone"), comm=MPI.COMM_SELF)
     world.Barrier()
     together = run(shared_path / "config.toml")
     assert {record.rank for record in read_paths(shared_path / "out")} == set(range(ranks))
@@ -98,7 +110,7 @@ def test_what_is_wrong_on_rank_0_alone_is_raised_on_every_rank(shared_path):
     world = MPI.COMM_WORLD
     config = shared_path / "config.toml"
     if world.rank == 0:
-        configure(shared_path, 0.0)
+        configure(shared_path)
         (shared_path / "out").mkdir()
         (shared_path / "out" / "sample.json").write_text("{}")
     world.Barrier()
@@ -110,10 +122,10 @@ def test_what_is_wrong_on_rank_0_alone_is_raised_on_every_rank(shared_path):
 @pytest.mark.mpi
 def test_kill_9_loses_the_batches_in_flight_at_most_and_the_same_command_finishes_the_run(tmp_path):
     (tmp_path / "alone").mkdir()
-    alone = run(configure(tmp_path / "alone", 0.0))
-    config = configure(tmp_path, 0.02)
+    alone = run(configure(tmp_path / "alone"))
+    config = configure(tmp_path, "hang")
     with start(2, config) as job:
-        seen = wait_for_paths(tmp_path / "out", 6)
+        seen = wait_for_paths(tmp_path / "out", 4)  # two batches, which rank 0 alone would do
         with pytest.raises(InputError, match="is being written by process"):  # a second writer, meanwhile
             run(config)
         os.killpg(job.pid, signal.SIGKILL)
@@ -123,7 +135,7 @@ def test_kill_9_loses_the_batches_in_flight_at_most_and_the_same_command_finishe
     kept = len(read_paths(tmp_path / "out"))
     assert seen <= kept < 40
     assert (tmp_path / "out" / "writer.lock").exists()
-    assert run(configure(tmp_path, 0.0)) == alone  # the wait is no part of the law, and not waited for again
+    assert run(configure(tmp_path)) == alone  # the pace is no part of the law
     assert not (tmp_path / "out" / "writer.lock").exists()
 
 
