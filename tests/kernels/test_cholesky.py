@@ -108,6 +108,18 @@ def test_without_a_compiler_there_is_a_sentence(tmp_path, monkeypatch):
         native._built("rve2d")
 
 
+def test_a_cache_that_cannot_be_written_gets_a_sentence_so_that_slower_ways_are_taken(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(EnvironmentProblem, match=r"cannot be kept in .*file.*Set XDG_CACHE_HOME to a folder you own"):
+        native._built("rve2d")
+
+
+def test_an_empty_name_of_the_cache_is_no_name(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert native.cache_folder().is_absolute()
+
+
 def test_a_failing_compiler_is_quoted(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(native, "compiler", lambda: "/bin/false")

@@ -32,5 +32,5 @@ def jit_options() -> dict[str, Any]:
     one folder a processor type. Raises ``EnvironmentProblem`` if there is no C compiler.
     """
     require_compiler()
-    cache = Path(os.getenv("XDG_CACHE_HOME", Path.home() / ".cache")) / "fenics" / f"native-{processor()}"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fenics" / f"native-{processor()}"
     return {"cffi_extra_compile_args": list(OPTIMISED), "cache_dir": cache, "timeout": 120}

@@ -43,7 +43,7 @@ def load_library(name: str) -> tuple[Any, Any]:
     Raises
     ------
     EnvironmentProblem
-        If there is no C compiler, it fails, or its result cannot be opened; the message says which.
+        If there is no C compiler, it fails, or its result cannot be kept or opened; the message says which.
     """
     try:
         import cffi
@@ -62,7 +62,7 @@ def load_library(name: str) -> tuple[Any, Any]:
 
 def cache_folder() -> Path:
     """Return where the libraries of this type of processor lie."""
-    home = Path(os.getenv("XDG_CACHE_HOME", Path.home() / ".cache"))
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "pointlaw" / f"native-{processor()}"
 
 
@@ -82,8 +82,14 @@ def _built(name: str) -> Path:
     path = cache_folder() / f"{name}-{digest.hexdigest()[:16]}.so"
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".so")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".so")
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"Compiled kernels cannot be kept in {path.parent} ({error.strerror}). Set XDG_CACHE_HOME to a folder you "
+            "own."
+        ) from error
     os.close(handle)
     try:
         call = [*words, *OPTIONS, str(FOLDER / f"{name}.c"), "-o", temporary, "-lm"]
