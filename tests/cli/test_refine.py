@@ -34,6 +34,7 @@ paths = 4
 epochs = 2
 """
 SQUARE = """
+from pathlib import Path
 from mpi4py import MPI
 import dolfinx, numpy as np
 from pointlaw.fem import Displacement, MechanicsProblem, march
@@ -44,6 +45,11 @@ def solve(law):
     supports = [Displacement(side(0, 0.0), x=0.0), Displacement(side(1, 0.0), y=0.0),
                 Displacement(side(0, 1.0), x=lambda t: PULL * t)]
     problem = MechanicsProblem(mesh, law, supports=supports)
+    kill = Path(__file__).with_name("kill")  # says how many times it may be solved
+    if kill.exists():
+        if kill.read_text() == "0":
+            raise KeyboardInterrupt
+        kill.write_text(str(int(kill.read_text()) - 1))
     return problem, march(problem, np.linspace(0.25, 1.0, 4), strict=False)
 
 def lost(law):
@@ -82,6 +88,26 @@ def test_one_command_solves_samples_and_trains_until_no_point_is_outside(refine,
     assert load_dataset(folder / "loop" / "round_1.h5").strain.max() > 0.003  # what the problem asked for
     last = out.strip().splitlines()[-1].removeprefix("The last law is ").removesuffix(".")
     assert load_law(last).card.envelope.strain_max[0] > load_law(folder / "law.safetensors").card.envelope.strain_max[0]
+
+
+def test_a_command_that_was_killed_goes_on_and_ends_with_the_same_law(refine, folder) -> None:
+    """Killed in the second solve, when the paths of the first are sampled and the law is trained on them."""
+    first, again = (LOOP.replace("rounds = 3", "rounds = 1").replace('"loop"', name) for name in ('"one"', '"two"'))
+    whole = refine(first)
+    (folder / "kill").write_text("1", encoding="utf-8")
+    status, out, _ = refine(again)
+    assert status not in (0, 1)
+    assert out.count("round") == 1
+    status, _, err = refine(again.replace("paths = 4", "paths = 5"))
+    assert status == 1
+    assert "two/checkpoint/loop.pt is of another network, dataset or configuration" in err
+    (folder / "kill").unlink()
+    status, out, _ = refine(again)
+    assert status == whole[0]
+    assert out.splitlines()[:2] == whole[1].splitlines()[:2]
+    laws = [(folder / name / "round_1.safetensors").read_bytes() for name in ("one", "two")]
+    assert laws[0] == laws[1]
+    assert not (folder / "two" / "checkpoint").exists()
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(train, folder) -> N
     assert (folder / "laws" / "steel.safetensors.checkpoint").exists()
     seen = []
     train_law(read_train_file(folder / "train.toml"), folder, on_epoch=lambda epoch: seen.append(epoch.number))
-    assert seen == [3]  # the checkpoint of epoch 2 was written before the kill
+    assert seen == [2, 3]  # the checkpoint of epoch 2 was written before the kill, and is told again
     assert torch.equal(weights(path), whole)
 
 
@@ -103,6 +103,29 @@ def test_a_search_prints_its_trials_and_writes_the_best(train, folder) -> None:
     assert status == 0, err
     assert out.count("network.hidden") == 3
     assert load_law(folder / "laws" / "steel.safetensors").card.config["hidden"] in (3, 5)
+
+
+def test_a_killed_search_goes_on_and_writes_the_same_law(train, folder) -> None:
+    pytest.importorskip("optuna")
+    text = GRU_8 + QUICK + '[search]\ntrials = 3\n[search.space]\n"train.learning_rate" = { low = 1e-3, high = 3e-2 }\n'
+    assert train(text, "--quiet")[0] == 0
+    path = folder / "laws" / "steel.safetensors"
+    whole = weights(path)
+    path.unlink()
+
+    def kill(row) -> None:
+        if row.number == 1:
+            raise KeyboardInterrupt
+
+    file, seen = read_train_file(folder / "train.toml"), []
+    with pytest.raises(KeyboardInterrupt):
+        train_law(file, folder, on_trial=kill)
+    before = {path.name: path.stat().st_mtime_ns for path in (folder / "laws").glob("*.checkpoint/*.pt")}
+    assert before.keys() == {"run.pt", "trial_0.pt", "trial_1.pt"}
+    train_law(file, folder, on_trial=seen.append)
+    assert [row.number for row in seen] == [0, 1, 2]
+    assert torch.equal(weights(path), whole)
+    assert not list((folder / "laws").glob("*.checkpoint"))
 
 
 def test_a_training_begins_with_another_law_and_freezes_what_is_named(train, folder) -> None:

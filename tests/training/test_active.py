@@ -1,12 +1,15 @@
 """The closed loop on a problem without finite elements: points that are led further than training went."""
 
+import importlib
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import load_dataset, sample
+from pointlaw.data import load_dataset, sample, save_dataset
 from pointlaw.errors import InputError
-from pointlaw.laws import load_law, make_law
+from pointlaw.laws import load_law, make_law, save_law
 from pointlaw.laws.guard import Guarded
 from pointlaw.materials import J2, PlaneStrain
 from pointlaw.networks import GRU
@@ -98,6 +101,132 @@ def test_a_history_longer_than_the_training_paths_is_refused(start, tmp_path) ->
         refine_until_inside(
             *start, guard=lambda law: Guarded(law), solve=lead, teacher=teach, folder=tmp_path, config=CONFIG
         )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A law of few short paths: a round of its loop takes no time."""
+    training, kept_back = teach(paths(12, 1, 0.003, steps=3)), teach(paths(6, 2, 0.003, steps=3))
+    torch.manual_seed(0)
+    report = fit(GRU(features=3, outputs=3, hidden=4), training, CONFIG)
+    return (
+        make_law(report.network, report.scaling, name="s", training=training, kept_back=kept_back),
+        training,
+        kept_back,
+    )
+
+
+def lead_shortly(guarded):
+    record = drive(guarded, paths(12, 3, 0.01, steps=3))
+    return Run([record.state[:, -1]], record.ok, record.stress)
+
+
+SHORT = {
+    "guard": lambda law: Guarded(law, policy="fall back", fallback=STEEL, history=4, limit=0.3),
+    "config": CONFIG.model_copy(update={"checkpoint_every": 1}),
+    "rounds": 2,
+    "paths": 4,
+}
+
+
+class Killed:
+    """A function that is killed when it is asked at some times."""
+
+    def __init__(self, function, *times):
+        self.function, self.times, self.asked = function, times, 0
+
+    def __call__(self, *arguments):
+        self.asked += 1
+        if self.asked in self.times:
+            raise KeyboardInterrupt
+        return self.function(*arguments)
+
+
+def said(loop):
+    """Return what must be the same of two loops: all but the times and the results before a kill."""
+    return [{**asdict(row), "seconds": None, "result": None} for row in loop.rounds], loop.reason
+
+
+def test_a_loop_goes_on_wherever_it_was_killed_and_ends_with_the_same_law(small, tmp_path, monkeypatch) -> None:
+    """Killed in the first solve, while the teacher answers, in an epoch and in the next solve; then ended early."""
+    whole = refine_until_inside(*small, solve=lead_shortly, teacher=teach, folder=tmp_path / "whole", **SHORT)
+    module = importlib.import_module("pointlaw.training.fit")
+    solve, teacher, train = Killed(lead_shortly, 1, 3), Killed(teach, 1), Killed(module._train, 2)
+    monkeypatch.setattr(module, "_train", train)
+    heard = []
+
+    def run(**other):
+        return refine_until_inside(
+            *small, solve=solve, teacher=teacher, folder=tmp_path / "loop", checkpoint=tmp_path / "checkpoint",
+            callback=heard.append, **{**SHORT, **other},
+        )  # fmt: skip
+
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    short = run(rounds=1)
+    assert short.rounds[-1].outside > 0
+    assert "outside after 1 rounds" in short.reason
+    loop = run()
+    assert said(loop) == said(whole)
+    # Nothing was done twice but the epoch that was cut off, and the last solve of the loop that ended early.
+    assert (solve.asked, teacher.asked, train.asked) == (2 + 4, 1 + 2, 1 + 6)
+    assert [row.number for row in heard] == [0, 0, 0, 1, 0, 1, 2]
+    np.testing.assert_array_equal(loop.rounds[-1].result, whole.rounds[-1].result)
+    for number in (1, 2):
+        file = f"round_{number}.safetensors"
+        assert (tmp_path / "loop" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+        data = [load_dataset(tmp_path / folder / f"round_{number}.h5").sha256 for folder in ("loop", "whole")]
+        assert data[0] == data[1]
+
+
+def test_the_checkpoint_of_another_loop_is_refused(small, tmp_path) -> None:
+    law, training, kept_back = small
+    options = {"solve": Killed(lead_shortly, 3), "teacher": teach, "folder": tmp_path, "checkpoint": tmp_path / "c"}
+    options |= SHORT
+    with pytest.raises(KeyboardInterrupt):
+        refine_until_inside(*small, **options)
+    config = SHORT["config"].model_copy(update={"seed": 1})
+    for other in ({"config": config}, {"identity": "limit 0.5"}, {"paths": 7}, {"stretch": (1.0,)}, {"keep": 5}):
+        with pytest.raises(InputError, match="another network, dataset or configuration"):
+            refine_until_inside(*small, **{**options, **other})
+    with pytest.raises(InputError, match="another network, dataset or configuration"):
+        refine_until_inside(law, training.subset(slice(10)), kept_back, **options)
+    # Files in the folder that another loop has written over.
+    save_law(tmp_path / "round_1.safetensors", law)
+    with pytest.raises(InputError, match=r"round_1.safetensors was not written by the loop of this checkpoint"):
+        refine_until_inside(*small, **options)
+    save_dataset(tmp_path / "round_1.h5", training)
+    with pytest.raises(InputError, match=r"round_1.h5 was not written by the loop of this checkpoint"):
+        refine_until_inside(*small, **options)
+
+
+def test_an_ensemble_that_was_killed_goes_on_with_the_member_at_hand(tmp_path) -> None:
+    training, kept_back = (teach(paths(12, seed, 0.003, steps=2)) for seed in (1, 2))
+    config = CONFIG.model_copy(update={"checkpoint_every": 1})
+    told = []
+
+    def kill(seed, epoch) -> None:
+        if (seed, epoch.number) == (1, 1):
+            raise KeyboardInterrupt
+
+    def network():
+        return GRU(features=3, outputs=3, hidden=6)
+
+    whole = fit_ensemble(network, training, kept_back, config, name="s", seeds=(0, 1))
+    with pytest.raises(KeyboardInterrupt):
+        fit_ensemble(
+            network, training, kept_back, config, name="s", seeds=(0, 1), checkpoint=tmp_path, callback=kill
+        )  # fmt: skip
+    again = fit_ensemble(
+        network, training, kept_back, config, name="s", seeds=(0, 1), checkpoint=tmp_path,
+        callback=lambda seed, epoch: told.append((seed, epoch.number)),
+    )  # fmt: skip
+    assert told == [(0, 2), (1, 1), (1, 2)]
+    assert again.calibration == whole.calibration
+    assert [law.card for law in again.laws] == [law.card for law in whole.laws]
+    with pytest.raises(InputError, match="another network, dataset or configuration"):
+        fit_ensemble(network, kept_back, training, config, name="s", seeds=(0, 1), checkpoint=tmp_path)
 
 
 def test_an_ensemble_is_trained_from_seeds_and_repeats() -> None:

@@ -1,7 +1,9 @@
+import importlib
 import sys
 
 import numpy as np
 import pytest
+import torch
 
 from pointlaw.data import Dataset, sample
 from pointlaw.errors import EnvironmentProblem, InputError
@@ -64,6 +66,53 @@ def test_hopeless_trials_are_stopped_early(data) -> None:
 def test_the_callback_can_end_the_search(data) -> None:
     pytest.importorskip("optuna")
     assert len(search(SPACE, data, train=QUICK, trials=9, callback=lambda row: row.number == 1).table) == 2
+
+
+def test_a_search_that_is_killed_again_and_again_makes_the_same_choices(data, tmp_path, monkeypatch) -> None:
+    """Also of those that are pruned; and no kill costs more than the epochs since the last checkpoint."""
+    pytest.importorskip("optuna")
+    space = {"train.learning_rate": [1e-2, 1e-9], "network.hidden": [3, 4, 5, 6]}
+    options = {"train": QUICK.model_copy(update={"epochs": 4, "checkpoint_every": 2}), "trials": 8, "warm_up": 1}
+    whole = search(space, data, **options)
+    module = importlib.import_module("pointlaw.training.fit")
+    epoch, kills, epochs = module._train, [3, 9, 12, 19], []
+
+    def count(*arguments):
+        if len(epochs) in kills:
+            kills.remove(len(epochs))
+            raise KeyboardInterrupt
+        epochs.append(1)
+        return epoch(*arguments)
+
+    monkeypatch.setattr(module, "_train", count)
+    while kills:
+        with pytest.raises(KeyboardInterrupt):
+            search(space, data, checkpoint=tmp_path, **options)
+    seen = []
+    resumed = search(space, data, checkpoint=tmp_path, callback=seen.append, **options)
+    assert len(epochs) <= sum(row.epochs for row in whole.table) + 4
+    rows = [[(r.number, r.values, r.error, r.epochs, r.outcome) for r in found.table] for found in (whole, resumed)]
+    assert rows[0] == rows[1]
+    assert {row.outcome for row in whole.table} == {"complete", "pruned"}
+    assert resumed.table == seen
+    assert (resumed.train, resumed.network, resumed.best.stopped) == (whole.train, whole.network, whole.best.stopped)
+    first, second = (found.best.network.state_dict() for found in (whole, resumed))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_the_checkpoint_of_another_search_is_refused(data, tmp_path) -> None:
+    pytest.importorskip("optuna")
+    options = {"train": QUICK.model_copy(update={"epochs": 1}), "trials": 1}
+    search(SPACE, data, checkpoint=tmp_path, **options)
+    others = ({"seed": 1}, {"trials": 2}, {"warm_up": 3}, {"train": QUICK}, {"validation": data})
+    for other in others:
+        with pytest.raises(InputError, match="another network, dataset or configuration"):
+            search(SPACE, data, checkpoint=tmp_path, **{**options, **other})
+    with pytest.raises(InputError, match="another network, dataset or configuration"):
+        search(SPACE, data.subset(slice(8)), checkpoint=tmp_path, **options)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match="another network, dataset or configuration"):
+        search(SPACE, data, checkpoint=tmp_path / "file", **options)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,41 @@ def test_the_callback_of_reptile_can_stop(data) -> None:
     assert seen == [0, 1, 2]
 
 
+def test_reptile_that_was_killed_goes_on_as_if_nothing_had_been(data, tmp_path) -> None:
+    family, path = [data, steel(240e3, seed=1)], tmp_path / "reptile.pt"
+    config, train = ReptileConfig(rounds=10, inner_steps=2), TrainConfig(checkpoint_every=2)
+    first, then = [], []
+
+    def kill(number, loss) -> None:
+        if number == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reptile(network(), family, config, train=train, checkpoint=path, callback=kill)
+    whole = reptile(network(), family, config, train=train, callback=lambda *told: first.append(told))
+    resumed = reptile(network(), family, config, train=train, checkpoint=path, callback=lambda *told: then.append(told))
+    assert then == first[5:]  # round 5 was the last one written
+    second = resumed.network.state_dict()
+    assert all(torch.equal(value, second[name]) for name, value in whole.network.state_dict().items())
+    again = reptile(network(), family, config, train=train, checkpoint=path).network.state_dict()
+    assert all(torch.equal(value, second[name]) for name, value in again.items())
+
+
+def test_the_checkpoint_of_another_family_or_configuration_is_refused(data, tmp_path) -> None:
+    config, path = ReptileConfig(rounds=2, inner_steps=1), tmp_path / "reptile.pt"
+    reptile(network(), [data], config, checkpoint=path)
+    others = (
+        ([data, data], config, TrainConfig()),
+        ([data], ReptileConfig(rounds=3, inner_steps=1), TrainConfig()),
+        ([data], config, TrainConfig(seed=1)),
+    )
+    for family, settings, train in others:
+        with pytest.raises(InputError, match="another network, dataset or configuration"):
+            reptile(network(), family, settings, train=train, checkpoint=path)
+    with pytest.raises(InputError, match="another network, dataset or configuration"):
+        fit(network(), data, QUICK, checkpoint=path)
+
+
 def test_a_family_needs_members_that_fit() -> None:
     with pytest.raises(InputError, match="the list is empty"):
         reptile(network(), [])

@@ -1,4 +1,4 @@
-"""``pointlaw refine``: solve, record, sample, train on, solve again, until no point is outside what was trained."""
+"""``pointlaw refine``: solve, record, sample, train on, solve again, until no point is outside; resumes after a kill."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +19,8 @@ def refine_command(
     """Run a problem with a guarded law and train it on what the problem asks, until no point is outside.
 
     Where the law may not answer the teacher does; the strain paths of those points are sampled, the law is trained on,
-    and the problem is run again. Exit with 1 if points are left outside. mpirun -n 4 pointlaw refine loop.toml shares
-    problem and sampling.
+    and the problem is run again. Exit with 1 if points are left outside. A loop that was killed is started again with
+    the same command and goes on. mpirun -n 4 pointlaw refine loop.toml shares problem and sampling.
     """
     from pointlaw.cli.laws import open_teacher
     from pointlaw.fem.mpi import MPI

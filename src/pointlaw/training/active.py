@@ -9,84 +9,24 @@ share of the paths, rank 0 trains, and all go on with the law file that it wrote
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pointlaw.data import Dataset, merge, save_dataset
+from pointlaw.data import Dataset, load_dataset, merge, save_dataset
 from pointlaw.errors import InputError
 from pointlaw.laws import LearnedMaterial, load_law, make_law, save_law
 from pointlaw.laws.covered import with_density
 from pointlaw.laws.guard import Guarded, OutsidePaths, outside_paths
 from pointlaw.networks import Network, build
 from pointlaw.paths import StrainPath
-from pointlaw.tensors import Array
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.fit import fit
+from pointlaw.training.rounds import Memory, Refinement, Round, Run, on_root
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a solve hands back.
-
-    Attributes
-    ----------
-    states : list of [p, s]
-        Committed state of every region with the guarded law, the points of this rank.
-    finished : bool
-        Whether the run reached its end; the same on all ranks.
-    result : any
-        What the caller wants to see of the run (forces, fields).
-    """
-
-    states: list[Array]
-    finished: bool
-    result: Any = None
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round of the loop, the same on all ranks (``result`` may differ).
-
-    ``outside`` of ``points`` points were outside at some time; ``worst`` is the largest grade of those near the edge or
-    beyond it. The law was trained on ``paths`` paths, ``added`` were sampled after the run; ``error`` is its mean error
-    on the kept-back paths (which grow as well). ``seconds`` of the parts: ``solve``, ``sample``, ``train``.
-    """
-
-    number: int
-    outside: int
-    points: int
-    worst: float
-    paths: int
-    added: int
-    error: float | None
-    finished: bool
-    result: Any
-    seconds: dict[str, float]
-
-
-@dataclass
-class Refinement:
-    """The outcome of :func:`refine_until_inside`: the rounds, the last law, and in ``reason`` how it ended."""
-
-    rounds: list[Round] = field(default_factory=list)
-    law: LearnedMaterial | None = None
-    inside: bool = False
-    reason: str = ""
-
-    def __str__(self) -> str:
-        head = f"{'round':>5}{'paths':>7}{'error':>8}{'points':>8}{'outside':>9}{'worst grade':>13}"
-        lines = [head + f"{'added':>7}{'solve':>9}{'sample':>9}{'train':>9}"]
-        for r in self.rounds:
-            cost = "".join(f"{r.seconds[part]:>7.1f} s" for part in ("solve", "sample", "train"))
-            grade = f"{r.worst:>13.2f}"
-            error = f"{'–':>8}" if r.error is None else f"{100 * r.error:>6.1f} %"
-            lines.append(f"{r.number:>5}{r.paths:>7}{error}{r.points:>8}{r.outside:>9}{grade}{r.added:>7}{cost}")
-        return "\n".join([*lines, self.reason])
 
 
 def refine_until_inside(
@@ -106,6 +46,8 @@ def refine_until_inside(
     keep: int = 4,
     density: dict[str, Any] | None = None,
     comm: Any = None,
+    checkpoint: str | Path | None = None,
+    identity: str = "",
     callback: Callable[[Round], Any] | None = None,
 ) -> Refinement:
     """Solve, record, sample and train on until a run has no point outside; collective.
@@ -140,52 +82,48 @@ def refine_until_inside(
         Options of :meth:`~pointlaw.laws.density.Density.fit`.
     comm : MPI communicator, optional
         If several ranks do this together, all with the same law and data.
+    checkpoint : path, optional
+        Folder from which a killed loop goes on: the training at hand as in :func:`fit`, otherwise with the part of the
+        round that was cut off (solve or sampling). More ``rounds`` may be allowed then.
+    identity : str
+        What the functions depend on, such as the limit of the guard or the load: functions cannot be compared, so a
+        checkpoint is of another loop when this text differs.
     callback : callable, optional
-        Called after each round.
+        Called after each round, also after one that the checkpoint knew.
 
     Notes
     -----
-    Raises ``InputError`` when the history is too long, or a round finds no path that is new.
+    Raises ``InputError`` when the history is too long, a round finds no path that is new, or the checkpoint is of
+    another network, dataset or configuration.
     """
     config = config or TrainConfig()
-    loop = _Loop(law, training, kept_back, config, density or {}, Path(folder), comm)
+    place = None if checkpoint is None else Path(checkpoint)
+    loop = _Loop(law, training, kept_back, config, density or {}, Path(folder), comm, place)
+    run = f"loop {loop.identity} {paths} {margin} {stretch} {keep} {identity}"
+    memory = Memory(None if place is None else place / "loop.pt", run, comm)
     outcome = Refinement()
     for number in range(rounds + 1):
-        with _Clock() as train:
-            if number or law.density is None:
-                loop.train(number)
-        guarded = guard(loop.law)
-        loop.check(guarded)
-        with _Clock() as solving:
-            run = solve(guarded)
-        near = [outside_paths(guarded, state, share=margin) for state in run.states]
-        found = OutsidePaths.join(_gathered(near, comm))
-        outside = int(np.count_nonzero(found.grade > guarded.limit))
-        trained, added = loop.training.paths, 0
-        outcome.inside = outside == 0 and run.finished
-        with _Clock() as sampling:
-            if outside and number < rounds:
-                added = loop.extend(number + 1, found.take(found.spread(paths)), teacher, stretch, keep)
-        outcome.rounds.append(
-            Round(
-                number=number,
-                outside=outside,
-                points=sum(_gathered([len(state) for state in run.states], comm)),
-                worst=float(found.grade.max(initial=0.0)),
-                paths=trained,
-                added=added,
-                error=loop.law.card.figures.error_mean,
-                finished=run.finished,
-                result=run.result,
-                seconds={"train": train.seconds, "solve": solving.seconds, "sample": sampling.seconds},
-            )
-        )
-        log.info("round %d: %d points outside", number, outside)
+        # The last round is solved in any case: its result is wanted.
+        known = memory.of(number) if number < rounds else None
+        loop.make_law(number, known=known is not None)
+        row, chosen = known or loop.solve(number, guard, solve, margin, paths)
+        if row.outside and number < rounds:
+            if known is None:
+                memory.keep(row, chosen)
+            with _Clock() as sampling:
+                added = loop.extend(number + 1, chosen, teacher, stretch, keep, known=row.added > 0)
+            if row.added == 0:
+                row = replace(row, added=added, seconds=row.seconds | {"sample": sampling.seconds})
+                memory.keep(row, chosen)
+        outcome.rounds.append(row)
+        log.info("round %d: %d points outside", number, row.outside)
         if callback is not None:
-            callback(outcome.rounds[-1])
-        if not outside:
+            callback(row)
+        if not row.outside:
             break
-    outcome.law, outcome.reason = loop.law, _reason(outcome)
+    last = outcome.rounds[-1]
+    outcome.law, outcome.inside = loop.law, last.outside == 0 and last.finished
+    outcome.reason = _reason(outcome)
     return outcome
 
 
@@ -211,24 +149,55 @@ class _Loop:
     density: dict[str, Any]
     folder: Path
     comm: Any
+    checkpoint: Path | None
+    seconds: float = 0.0
 
-    def check(self, guarded: Guarded) -> None:
-        """Raise ``InputError`` if the histories of the guard would not fit the training paths."""
+    @property
+    def identity(self) -> str:
+        """What tells one loop from another; the probe on the card tells the weights apart."""
+        data = f"{self.training.sha256} {self.kept_back.sha256}"
+        return f"{self.law.card.model_dump_json()} {data} {self.config.model_dump_json()} {self.density}"
+
+    def make_law(self, number: int, *, known: bool) -> None:
+        """Make the law of a round on rank 0; round 0 only adds the density that is missing. All ranks read its file."""
+        path = self.folder / f"round_{number}.safetensors"
+        with _Clock() as clock:
+            if number or self.law.density is None:
+                if not known:
+                    on_root(self.comm, lambda: self._save(path, number))
+                self.law = load_law(path)
+                if number and self.law.card.provenance.training_sha256 != self.training.sha256:
+                    raise _not_of_this_loop(path)
+        self.seconds = clock.seconds
+
+    def solve(
+        self, number: int, guard: Callable[[LearnedMaterial], Guarded], solve: Callable[[Guarded], Run], margin: float,
+        paths: int,
+    ) -> tuple[Round, OutsidePaths]:  # fmt: skip
+        """Run the problem; return the round and the histories to sample."""
+        guarded = guard(self.law)
         if guarded.history.length > self.training.times:
             raise InputError(
                 f"The guard remembers {guarded.history.length} strains, but a training path has {self.training.times} "
                 f"times; use Guarded(…, history={self.training.times}) or longer paths."
             )
-
-    def train(self, number: int) -> None:
-        """Make the law of a round on rank 0; round 0 only adds the density that is missing. All ranks read its file."""
-        path = self.folder / f"round_{number}.safetensors"
-        if self.comm is None or self.comm.rank == 0:
-            law = self._trained_on() if number else self.law
-            save_law(path, with_density(law, self.training, self.kept_back, **self.density))
-        if self.comm is not None:
-            self.comm.barrier()
-        self.law = load_law(path)
+        with _Clock() as solving:
+            run = solve(guarded)
+        near = [outside_paths(guarded, state, share=margin) for state in run.states]
+        found = OutsidePaths.join(_gathered(near, self.comm))
+        row = Round(
+            number=number,
+            outside=int(np.count_nonzero(found.grade > guarded.limit)),
+            points=sum(_gathered([len(state) for state in run.states], self.comm)),
+            worst=float(found.grade.max(initial=0.0)),
+            paths=self.training.paths,
+            added=0,
+            error=self.law.card.figures.error_mean,
+            finished=bool(run.finished),
+            result=run.result,
+            seconds={"train": self.seconds, "solve": solving.seconds, "sample": 0.0},
+        )
+        return row, found.take(found.spread(paths))
 
     def extend(
         self,
@@ -237,8 +206,13 @@ class _Loop:
         teacher: Callable[[StrainPath], Dataset],
         stretch: tuple[float, ...],
         keep: int,
+        *,
+        known: bool,
     ) -> int:
-        """Add the teacher's answers along the chosen histories to the data, and return how many paths that were."""
+        """Add the teacher's answers along the chosen histories to the data, and return how many paths that were.
+
+        Answers that are ``known`` are read from the file of the round.
+        """
         size, rank = (1, 0) if self.comm is None else (self.comm.size, self.comm.rank)
         duration = float(np.mean(self.training.time[:, -1] - self.training.time[:, 0]))
         path = chosen.to_path(self.law, self.training.times - 1, duration)
@@ -246,23 +220,31 @@ class _Loop:
         copies = np.stack([reference + factor * (path.strain - reference) for factor in stretch], axis=1)
         strain = copies.reshape(-1, *path.strain.shape[1:])
         kept = np.repeat(np.arange(len(chosen)) % keep == keep - 1, len(stretch))
-        known = {row.tobytes() for data in (self.training, self.kept_back) for row in data.strain}
-        purpose = {r.tobytes(): bool(k) for r, k in zip(strain, kept, strict=True) if r.tobytes() not in known}
+        seen = {row.tobytes() for data in (self.training, self.kept_back) for row in data.strain}
+        purpose = {r.tobytes(): bool(k) for r, k in zip(strain, kept, strict=True) if r.tobytes() not in seen}
         strain = np.array([row for row in strain if row.tobytes() in purpose]).reshape(-1, *strain.shape[1:])
-        mine = strain[rank::size]
-        parts = _gathered([teacher(StrainPath(path.times, mine, path.kinematics))] if len(mine) else [], self.comm)
-        if not parts:
+        if len(strain) == 0:
             raise InputError("All histories of points outside were sampled before; raise limit, or stretch them more.")
-        new = merge(parts)
+        file, mine = self.folder / f"round_{number}.h5", strain[rank::size]
+        if known:
+            new = load_dataset(file)
+            if {row.tobytes() for row in new.strain} - purpose.keys():
+                raise _not_of_this_loop(file)
+        else:
+            share = [teacher(StrainPath(path.times, mine, path.kinematics))] if len(mine) else []
+            new = merge(_gathered(share, self.comm))
+            on_root(self.comm, lambda: save_dataset(file, new))
         test = np.array([purpose[row.tobytes()] for row in new.strain], dtype=bool)
         self.training = _joined(self.training, new.subset(np.flatnonzero(~test)))
         if test.any():
             self.kept_back = _joined(self.kept_back, new.subset(np.flatnonzero(test)))
-        if rank == 0:
-            save_dataset(self.folder / f"round_{number}.h5", new)
         return new.paths
 
-    def _trained_on(self) -> LearnedMaterial:
+    def _save(self, path: Path, number: int) -> None:
+        law = self._trained_on(number) if number else self.law
+        save_law(path, with_density(law, self.training, self.kept_back, **self.density))
+
+    def _trained_on(self, number: int) -> LearnedMaterial:
         """Return the law after more training from its present weights, audited anew."""
         law, config = self.law, self.config
         if not isinstance(law.network, Network) or config.features != law.card.features:
@@ -273,7 +255,8 @@ class _Loop:
         network = build(law.card.architecture, law.card.config)
         network.load_state_dict(law.network.state_dict())
         # The old scales are kept because the weights belong to them.
-        report = fit(network, self.training, config, scaling=law.card.scaling)
+        memory = None if self.checkpoint is None else self.checkpoint / f"round_{number}.pt"
+        report = fit(network, self.training, config, scaling=law.card.scaling, checkpoint=memory)
         return make_law(
             report.network,
             report.scaling,
@@ -290,6 +273,10 @@ class _Loop:
 def _joined(old: Dataset, new: Dataset) -> Dataset:
     """Return ``old`` with ``new`` behind it, on the card of the old one."""
     return merge([old, Dataset(**new.arrays, card=old.card)])
+
+
+def _not_of_this_loop(path: Path) -> InputError:
+    return InputError(f"{path} was not written by the loop of this checkpoint; delete the checkpoint to start again.")
 
 
 def _gathered(parts: list[Any], comm: Any) -> list[Any]:

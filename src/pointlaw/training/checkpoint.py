@@ -1,9 +1,15 @@
-"""The memory of a training: its history, its best weights, and the file from which a killed run goes on."""
+"""The memory of a training: its history, its best weights, and the file from which a killed run goes on.
+
+A checkpoint names the run it belongs to, holds tensors and plain values only, and is replaced in one piece. A search or
+a loop of trainings has a folder: each training in it has its own file, and :func:`claim` says whose folder it is.
+"""
 
 import copy
 import math
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -59,33 +65,85 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint atomically."""
-        content = {
-            "identity": self.identity,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "means": self.balance.means,
-            "weights": self.weights,
-            "history": [asdict(epoch) for epoch in self.history],
-            "best": asdict(self.best),
-        }
-        with replacing(path) as temporary:
-            torch.save(content, temporary)
+        save_state(
+            path,
+            self.identity,
+            {
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "means": self.balance.means,
+                "weights": self.weights,
+                "history": [asdict(epoch) for epoch in self.history],
+                "best": asdict(self.best),
+            },
+        )
 
     def load(self, path: Path) -> None:
         """Go on from the checkpoint ``path``.
 
         Raises ``InputError`` when it cannot be read or is of another run.
         """
-        try:
-            # Tensors and plain values only; nothing is unpickled that could run.
-            content = torch.load(path, weights_only=True, map_location="cpu")
-            identity = content["identity"]
-        except Exception as error:  # damaged bytes make the unpickler raise anything
-            raise InputError(f"The checkpoint {path} cannot be read ({error}); delete it to start again.") from error
-        if identity != self.identity:
-            raise InputError(f"The checkpoint {path} is of another network, dataset or configuration; delete it.")
+        content = load_state(path, self.identity)
         self.network.load_state_dict(content["network"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.balance.means = content["means"]
         self.weights = content["weights"]
         self.history, self.best = [Epoch(**row) for row in content["history"]], Epoch(**content["best"])
+
+
+def save_state(path: Path, identity: str, content: dict[str, Any]) -> None:
+    """Write ``content`` (tensors and plain values) of the run ``identity`` to ``path`` atomically."""
+    with replacing(path) as temporary:
+        torch.save({"identity": identity, **content}, temporary)
+
+
+def load_state(path: Path, identity: str) -> dict[str, Any]:
+    """Return what :func:`save_state` wrote.
+
+    Raises ``InputError`` when it cannot be read or is of another run.
+    """
+    content = _read(path)
+    if content["identity"] != identity:
+        raise _of_another_run(path)
+    return content
+
+
+def epochs_of(path: Path | None) -> list[Epoch]:
+    """Return the epochs that a checkpoint of a training knows; none if there is no such file."""
+    return [] if path is None or not path.exists() else [Epoch(**row) for row in _read(path)["history"]]
+
+
+def claim(folder: Path, identity: str) -> None:
+    """Make ``folder`` the place of all checkpoints of the run ``identity``.
+
+    Raises ``InputError`` when it is of another run.
+    """
+    path = folder / "run.pt"
+    if folder.is_file() or (path.exists() and _read(path)["identity"] != identity):
+        raise _of_another_run(folder)
+    if not path.exists():
+        save_state(path, identity, {})
+
+
+def forget(path: Path) -> None:
+    """Delete the checkpoint ``path``, a file or a folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        # Tensors and plain values only; nothing is unpickled that could run.
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        content["identity"]
+    except Exception as error:  # damaged bytes make the unpickler raise anything
+        raise InputError(f"The checkpoint {path} cannot be read ({error}); delete it to start again.") from error
+    return dict(content)
+
+
+def _of_another_run(path: Path) -> InputError:
+    return InputError(
+        f"The checkpoint {path} is of another network, dataset or configuration; delete it to start again."
+    )

@@ -1,6 +1,7 @@
 """Train the members of a deep ensemble: the same data, other first weights, another order of the paths."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ def fit_ensemble(
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     validation: Dataset | None = None,
     beyond: float = 0.01,
+    checkpoint: str | Path | None = None,
     callback: Callable[[int, Any], Any] | None = None,
 ) -> Ensemble:
     """Return an ensemble of one law a seed, calibrated on ``kept_back``.
@@ -42,8 +44,15 @@ def fit_ensemble(
         One a member, two or more.
     beyond : float
         Share of the kept-back points that may have a grade above 1, by density and by spread.
+    checkpoint : path, optional
+        Folder with one checkpoint a member, as in :func:`fit`: members that are trained are only measured again, and
+        more ``seeds`` may be added to them.
     callback : callable, optional
-        Called with the seed and each epoch.
+        Called with the seed and each epoch, as in :func:`fit`.
+
+    Notes
+    -----
+    Raises ``InputError`` when there are fewer than two seeds, or a checkpoint is of another run.
     """
     config = config or TrainConfig()
     laws = []
@@ -51,7 +60,8 @@ def fit_ensemble(
         torch.manual_seed(seed)
         own = config.model_copy(update={"seed": seed})
         told = None if callback is None else lambda epoch, seed=seed: callback(seed, epoch)
-        report = fit(network(), training, own, validation=validation, callback=told)
+        path = None if checkpoint is None else Path(checkpoint) / f"member_{seed}.pt"
+        report = fit(network(), training, own, validation=validation, checkpoint=path, callback=told)
         law = make_law(
             report.network,
             report.scaling,

@@ -29,6 +29,8 @@ from pointlaw.training.objective import Samples, objective, path_errors
 
 log = logging.getLogger(__name__)
 
+_STOPPED = "the callback asked to stop after epoch {}"
+
 
 @dataclass
 class FitReport:
@@ -88,7 +90,8 @@ def fit(
     checkpoint : path, optional
         File that is written on the way, and read first if it exists.
     callback : callable, optional
-        Called after each epoch; returning ``True`` stops the training.
+        Called after each epoch; returning ``True`` stops the training. A run that goes on from a checkpoint tells the
+        last epoch in it once more, because it may have been killed before it was heard of.
 
     Notes
     -----
@@ -134,8 +137,14 @@ def _epochs(
     callback: Callable[[Epoch], Any] | None,
 ) -> str:
     """Run all epochs that are left; return why they ended, in words."""
+
+    def unwanted(epoch: Epoch) -> bool:
+        return callback is not None and callback(epoch) is True
+
     if path is not None and path.exists():
         run.load(path)
+        if run.history and unwanted(run.history[-1]):
+            return _STOPPED.format(run.history[-1].number)
     begin, stopped = time.perf_counter() - run.seconds, f"all {config.epochs} epochs were done"
     for number in range(len(run.history), config.epochs):
         if run.without_progress >= config.patience:
@@ -148,8 +157,8 @@ def _epochs(
         log.info("epoch %d: training %.4g, validation %.4g", number, epoch.training, epoch.validation)
         if path is not None and (number + 1) % config.checkpoint_every == 0:
             run.save(path)
-        if callback is not None and callback(epoch) is True:
-            stopped = f"the callback asked to stop after epoch {number}"
+        if unwanted(epoch):
+            stopped = _STOPPED.format(number)
             break
     if path is not None:
         run.save(path)

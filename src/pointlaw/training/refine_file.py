@@ -4,6 +4,7 @@ Law, data and teacher are files; the problem is a function of the user's, for on
 schema is strict: an entry that is not known is an error with a sentence.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from pointlaw.data import Dataset, load_dataset, read_settings, sample
 from pointlaw.errors import InputError
 from pointlaw.laws import Guarded, LearnedMaterial, load_law
 from pointlaw.materials import Material
-from pointlaw.training.active import Refinement, Round, Run, refine_until_inside
+from pointlaw.training.active import refine_until_inside
+from pointlaw.training.checkpoint import forget
 from pointlaw.training.config import TrainConfig
+from pointlaw.training.rounds import Refinement, Round, Run, on_root
 
 
 class RefineFile(pydantic.BaseModel):
@@ -34,7 +37,7 @@ class RefineFile(pydantic.BaseModel):
         or a law file.
     problem : str
         ``"plate.py:solve"``: a function that runs the problem with the law it is given and returns problem and
-        solution, or a :class:`~pointlaw.training.active.Run`.
+        solution, or a :class:`~pointlaw.training.Run`.
     output : str
         Folder for the law and the new paths of every round.
     rounds, paths, stretch
@@ -85,7 +88,8 @@ def refine_law(
 ) -> Refinement:
     """Run the closed loop as ``file`` says, its paths relative to ``folder``; collective on ``comm``.
 
-    Raises ``InputError`` or ``LawFileError`` when a file or a setting cannot be used.
+    A loop that was killed goes on from the folder ``checkpoint`` in its output, which is deleted at the end. Raises
+    ``InputError`` or ``LawFileError`` when a file or a setting cannot be used, or the checkpoint is of another loop.
     """
     folder = Path(folder)
     law = load_law(folder / file.law)
@@ -94,7 +98,8 @@ def refine_law(
     def guard(law: LearnedMaterial) -> Guarded:
         return Guarded(law, policy="fall back", fallback=teacher, limit=file.limit, history=training.times)
 
-    return refine_until_inside(
+    checkpoint = folder / file.output / "checkpoint"
+    outcome = refine_until_inside(
         law,
         training,
         kept_back,
@@ -109,8 +114,19 @@ def refine_law(
         paths=file.paths,
         stretch=file.stretch,
         comm=comm,
+        checkpoint=checkpoint,
+        identity=_identity(file, folder),
         callback=callback,
     )
+    on_root(comm, lambda: forget(checkpoint))
+    return outcome
+
+
+def _identity(file: RefineFile, folder: Path) -> str:
+    """Return what tells one loop from another: the settings, and what the problem's and the teacher's files say."""
+    said = [folder / file.problem.rpartition(":")[0], folder / file.teacher]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in said if path.is_file()]
+    return f"{file.model_dump_json(exclude={'rounds'})} {digests}"
 
 
 def _data(file: RefineFile, folder: Path, law: LearnedMaterial) -> tuple[Dataset, Dataset]:

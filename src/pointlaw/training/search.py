@@ -2,13 +2,15 @@
 
 Every trial is a whole :func:`fit` with the same split and the same seed; one that is worse after some epochs than the
 median of the trials before it is stopped there. The sampler is a tree of Parzen estimators (Bergstra et al. 2011; Akiba
-et al. 2019, doi:10.1145/3292500.3330701) with a fixed seed, so that a search gives the same table again.
+et al. 2019, doi:10.1145/3292500.3330701) with a fixed seed, so that a search gives the same table again. A killed
+search is told again from the checkpoints of its trials: the sampler sees the same errors and makes the same choices.
 """
 
 import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
@@ -17,7 +19,7 @@ import torch
 from pointlaw.data import Dataset
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.networks import Network, build
-from pointlaw.training.checkpoint import Epoch
+from pointlaw.training.checkpoint import Epoch, claim, epochs_of
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.fit import FitReport, fit
 
@@ -91,6 +93,7 @@ def search(
     trials: int = 20,
     warm_up: int = 10,
     seed: int = 0,
+    checkpoint: str | Path | None = None,
     callback: Callable[[TrialRow], Any] | None = None,
 ) -> SearchReport:
     """Return the best of ``trials`` trainings.
@@ -110,8 +113,10 @@ def search(
         Epochs before a trial may be stopped as hopeless.
     seed : int
         Of the sampler; first weights and split follow the seed of ``train``.
+    checkpoint : path, optional
+        Folder with the checkpoint of every trial, as in :func:`fit`; a killed search goes on from it.
     callback : callable, optional
-        Called after each trial; returning ``True`` ends the search.
+        Called after each trial, also after one that a checkpoint knew; returning ``True`` ends the search.
 
     Examples
     --------
@@ -120,14 +125,17 @@ def search(
 
     Notes
     -----
-    Raises ``InputError`` when the space names something unknown or nothing, or every trial fails, and
-    ``EnvironmentProblem`` without Optuna.
+    Raises ``InputError`` when the space names something unknown or nothing, every trial fails, or the checkpoint is of
+    another search, and ``EnvironmentProblem`` without Optuna.
     """
     optuna = _optuna()
     ranges = _space(space)
     if trials < 1:
         raise InputError(f"A search needs at least one trial; got trials = {trials}.")
-    base = _Base(architecture, network or {}, train or TrainConfig(), dataset, validation)
+    folder = None if checkpoint is None else Path(checkpoint)
+    base = _Base(architecture, network or {}, train or TrainConfig(), dataset, validation, folder)
+    if folder is not None:
+        claim(folder, f"search {ranges} {trials} {warm_up} {seed} {base.identity}")
     best: SearchReport | None = None
     table: list[TrialRow] = []
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(3, trials // 3)))
@@ -163,6 +171,13 @@ class _Base:
     train: TrainConfig
     dataset: Dataset
     validation: Dataset | None
+    checkpoint: Path | None
+
+    @property
+    def identity(self) -> str:
+        """What tells one search from another, as far as it is not varied."""
+        data = [part.sha256 for part in (self.dataset, self.validation) if part is not None]
+        return f"{self.architecture} {self.network} {self.train.model_dump_json()} {data}"
 
     def run(self, values: dict[str, Any], trial: Any, table: list[TrialRow]) -> SearchReport:
         """Return the training with these ``values``; first weights follow the seed of its settings."""
@@ -175,8 +190,11 @@ class _Base:
             trial.report(_finite(epoch.validation), epoch.number)
             return bool(trial.should_prune())
 
+        path = None if self.checkpoint is None else self.checkpoint / f"trial_{trial.number}.pt"
+        for epoch in epochs_of(path)[:-1]:  # fit tells the last of them
+            trial.report(_finite(epoch.validation), epoch.number)
         network = fresh(kind, config, self.dataset, settings)
-        report = fit(network, self.dataset, settings, validation=self.validation, callback=watch)
+        report = fit(network, self.dataset, settings, validation=self.validation, checkpoint=path, callback=watch)
         return SearchReport(kind, config, settings, report, table)
 
 

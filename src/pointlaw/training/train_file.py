@@ -15,7 +15,7 @@ from pointlaw.data import Dataset, Feature, Scaling, load_dataset, read_settings
 from pointlaw.errors import InputError
 from pointlaw.laws import LearnedMaterial, make_law, save_law, with_density
 from pointlaw.networks import NETWORKS, Network
-from pointlaw.training.checkpoint import Epoch
+from pointlaw.training.checkpoint import Epoch, forget
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.fit import fit
 from pointlaw.training.gaussian_process import fit_gaussian_process
@@ -122,8 +122,8 @@ def train_law(
 ) -> Trained:
     """Train as ``file`` says, write the law, and return it; paths in the file are relative to ``folder``.
 
-    A run that was killed goes on from the checkpoint beside the output, which is deleted when the law is written (a
-    search begins again). Raises ``InputError`` or ``LawFileError`` when a file or a setting cannot be used.
+    A run that was killed goes on from the checkpoint beside the output (a folder for a search), which is deleted when
+    the law is written. Raises ``InputError`` or ``LawFileError`` when a file or a setting cannot be used.
     """
     folder = Path(folder)
     output = folder / file.output
@@ -152,7 +152,7 @@ def train_law(
         law = with_density(law, learned.training, kept_back)
     output.parent.mkdir(parents=True, exist_ok=True)
     save_law(output, law)
-    checkpoint.unlink(missing_ok=True)
+    forget(checkpoint)
     return Trained(law, output, learned.stopped, learned.table)
 
 
@@ -184,7 +184,8 @@ def _learn(
         part = file.search
         found = search(
             part.space, data, architecture=file.architecture, network=file.network, train=train,
-            trials=part.trials, warm_up=part.warm_up, seed=part.seed, callback=on_trial,
+            trials=part.trials, warm_up=part.warm_up, seed=part.seed, checkpoint=checkpoint,
+            callback=on_trial,
         )  # fmt: skip
         report, train, table = found.best, found.train, found.table
     elif file.start_from is not None:

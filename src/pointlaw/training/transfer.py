@@ -21,6 +21,7 @@ from pointlaw.errors import InputError
 from pointlaw.laws import LawCard, load_law
 from pointlaw.networks import Network
 from pointlaw.training.balance import Balance
+from pointlaw.training.checkpoint import load_state, save_state
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.fit import check, epoch_seed, frozen, set_prior
 from pointlaw.training.objective import Samples, objective
@@ -90,6 +91,7 @@ def reptile(
     config: ReptileConfig | None = None,
     *,
     train: TrainConfig | None = None,
+    checkpoint: str | Path | None = None,
     callback: Callable[[int, float], Any] | None = None,
 ) -> Start:
     """Train ``network`` in place so that each of the ``family`` is near; return it with its scales.
@@ -104,12 +106,15 @@ def reptile(
         Settings of the outer loop.
     train : TrainConfig, optional
         Objective, features, seed, clip, freeze, precision and device of the inner loop; its epochs are not used.
+    checkpoint : path, optional
+        File that is written every ``train.checkpoint_every`` rounds and at the end, and read first if it exists.
     callback : callable, optional
-        Called with the number of the round and its mean objective; returning ``True`` stops.
+        Called with the number of the round and its mean objective; returning ``True`` stops. As in :func:`fit`, the
+        last round of a checkpoint is told once more.
 
     Notes
     -----
-    Raises ``InputError`` when a dataset does not fit the network or the others.
+    Raises ``InputError`` when a dataset does not fit the network or the others, or the checkpoint is of another run.
     """
     config, train = config or ReptileConfig(), train or TrainConfig()
     everything = _together(family)
@@ -120,8 +125,17 @@ def reptile(
     set_prior(network, everything, scaling, features)
     network.to(train.chosen_device, train.dtype)
     members = [Samples.of(member, features, scaling.stress, train.chosen_device, train.dtype) for member in family]
+    path = None if checkpoint is None else Path(checkpoint)
+    memory = _Memory(network, path, _identity(network, family, config, train))
     student = copy.deepcopy(network)
-    for number in range(config.rounds):
+
+    def unwanted() -> bool:
+        if memory.rounds == 0 or callback is None:
+            return False
+        return callback(memory.rounds - 1, memory.loss) is True
+
+    while not unwanted() and memory.rounds < config.rounds:
+        number = memory.rounds
         rng = torch.Generator().manual_seed(epoch_seed(train.seed, number))
         chosen = int(torch.randint(len(members), (), generator=rng))
         student.load_state_dict(network.state_dict())
@@ -133,9 +147,39 @@ def reptile(
                 if bool(torch.isfinite(other).all()):  # a member that explodes is passed over
                     mine.lerp_(other, share)
         log.info("round %d: member %d, objective %.4g", number, chosen, loss)
-        if callback is not None and callback(number, loss) is True:
-            break
+        memory.book(loss, save=(number + 1) % train.checkpoint_every == 0)
+    memory.save()
     return Start(network.cpu().eval(), scaling, train.features)
+
+
+class _Memory:
+    """Rounds that were done, the loss of the last one, and the file that holds both and the weights."""
+
+    def __init__(self, network: Network, path: Path | None, identity: str):
+        self.network, self.path, self.identity = network, path, identity
+        self.rounds, self.loss = 0, 0.0
+        if path is not None and path.exists():
+            content = load_state(path, identity)
+            network.load_state_dict(content["network"])
+            self.rounds, self.loss = content["rounds"], content["loss"]
+
+    def book(self, loss: float, *, save: bool) -> None:
+        """Count one more round."""
+        self.rounds, self.loss = self.rounds + 1, loss
+        if save:
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is one."""
+        if self.path is not None:
+            content = {"network": self.network.state_dict(), "rounds": self.rounds, "loss": self.loss}
+            save_state(self.path, self.identity, content)
+
+
+def _identity(network: Network, family: Sequence[Dataset], config: ReptileConfig, train: TrainConfig) -> str:
+    """Return what tells one run of Reptile from another."""
+    settings = f"{config.model_dump_json()} {train.model_dump_json()}"
+    return f"reptile {type(network).__name__} {network.config} {settings} {[member.sha256 for member in family]}"
 
 
 def _inner(
