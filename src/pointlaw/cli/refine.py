@@ -1,4 +1,4 @@
-"""``pointlaw refine``: solve, record, sample, train on, solve again, until no point is outside; resumes after a kill."""
+"""``pointlaw refine``: solve, record, sample, train on, until no point is outside; resumes after a kill."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
