@@ -25,7 +25,7 @@ from pointlaw.tensors import Array
 SAME = 1e-9  # to which two images of a strain are the same
 NEAREST = 30  # planes each point begins with, at its nearest images
 ADDED = 40  # planes a point may add in a round
-ROUNDS = 60
+ROUNDS = 200  # of which a few, or a few dozen, are needed
 RIDGE = 1e-7  # on the slopes, in units of their scale: of those with one stress the smallest
 
 
@@ -78,6 +78,10 @@ def closest_polyconvex(
     """
     F, P, weight = _checked(F, P, weight)
     group = _group(rotations)
+    # An objective energy knows the stretch U of F = R U alone, and its stress turns along. All points are looked at
+    # unturned: then the planes that the programme begins with are near those that count, whoever measured.
+    turns, _ = _furthest(F)
+    F, P = turns.swapaxes(1, 2) @ F, _turned(turns.swapaxes(1, 2), P)
     size = float(np.sqrt(np.mean(P**2))) or 1.0
     weight = weight / (float(weight @ np.square(P / size).sum(1)) or 1.0)
     programme = _Programme([_Point(f, p / size, w, group) for f, p, w in zip(F, P, weight, strict=True)])
@@ -85,7 +89,7 @@ def closest_polyconvex(
         programme.solve()
         violation, added = programme.separate(tolerance)
         if not added:
-            stress = np.array([point.stress for point in programme.points])
+            stress = _turned(turns, np.array([point.stress for point in programme.points]))
             return PolyconvexFit(size * stress, size * programme.energies(), violation, programme.planes, rounds)
     raise PointlawError(
         f"{ROUNDS} rounds left inequalities violated by {violation:.1e} of the range of the energies; give fewer "
@@ -263,6 +267,11 @@ def _furthest(M: Array) -> tuple[Array, Array]:
     U[..., 2] *= sign[..., None]
     sizes[..., 2] *= sign
     return U @ V, sizes.sum(-1)
+
+
+def _turned(Q: Array, P: Array) -> Array:
+    """Return ``Q[p] P[p]`` as rows ``[p, 9]``."""
+    return (Q @ P.reshape(-1, 3, 3)).reshape(-1, 9)
 
 
 def _cross(F: Array) -> Array:
