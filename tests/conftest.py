@@ -1,4 +1,7 @@
-"""What all tests share: one thread, and tests that run under mpirun.
+"""What all tests share: one thread, the same draws in any order, and tests that run under mpirun.
+
+What a test draws does not depend on the tests before it: torch's own generator, and a NumPy generator called ``RNG`` at
+the top of a test file, start anew with every test.
 
 ``@pytest.mark.mpi(ranks=3)`` or ``@pytest.mark.mpi(ranks=(1, 2, 3))`` marks a test that runs on so many ranks. An
 ordinary ``python -m pytest`` collects such tests, starts ``mpiexec -n N python -m pytest`` once for all tests of a file
@@ -26,6 +29,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 JOURNAL = "POINTLAW_TEST_JOURNAL"  # set in the pytest processes that mpiexec starts: where each rank writes outcomes
 SECONDS = 60.0  # for one marked test; @pytest.mark.mpi(ranks=2, timeout=120) gives it more
 _outcomes: dict[str, tuple[str, str]] = {}  # what the jobs reported: test -> (outcome, text)
+_beginnings: dict[str, dict] = {}  # test file -> the state of its RNG when it was imported
 
 
 def start_ranks(ranks, arguments, *, timeout=60.0, cwd=None, env=None):
@@ -52,6 +56,16 @@ def start_ranks(ranks, arguments, *, timeout=60.0, cwd=None, env=None):
             out, err = job.communicate()
             pytest.fail(f"{' '.join(command)} did not end within {timeout} s.\n{out[-4000:]}\n{err[-4000:]}")
     return subprocess.CompletedProcess(command, job.returncode, out, err)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Put the shared generators back to where they began, before any fixture draws."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+    module = getattr(item, "module", None)
+    if rng := getattr(module, "RNG", None):
+        rng.bit_generator.state = _beginnings.setdefault(module.__name__, rng.bit_generator.state)
 
 
 @pytest.fixture
