@@ -7,7 +7,7 @@ from pointlaw.data.polyconvex import PolyconvexFit, closest_polyconvex
 from pointlaw.data.respond import Answers, respond
 from pointlaw.data.sample import sample
 from pointlaw.data.scaling import Feature, FeatureMap, Scaling, feature_map
-from pointlaw.data.settings_file import first_fault, read_settings
+from pointlaw.data.settings_file import Settings, first_fault, read_settings
 from pointlaw.data.store import load_dataset, save_dataset
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "FeatureMap",
     "PolyconvexFit",
     "Scaling",
+    "Settings",
     "Units",
     "closest_polyconvex",
     "feature_map",

@@ -8,13 +8,12 @@ from typing import Any
 
 import pydantic
 
+from pointlaw.data.settings_file import Settings
 from pointlaw.tensors import KINEMATICS, Kinematics
 
 
-class Units(pydantic.BaseModel):
+class Units(Settings):
     """Names of the user's consistent units; they are recorded, never converted."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     stress: str = "MPa"
     strain: str = "1"

@@ -1,4 +1,8 @@
-"""Reading a TOML file of settings: what is wrong with it becomes one sentence that names the file and the entry."""
+"""Settings, in Python or in a TOML file: what is wrong with them becomes one sentence that names the entry.
+
+Every schema of settings derives from :class:`Settings`. Cards and scales do not: they are records, and who reads their
+file says what is wrong with it.
+"""
 
 import tomllib
 from pathlib import Path
@@ -7,6 +11,21 @@ from typing import Any
 import pydantic
 
 from pointlaw.errors import InputError
+
+
+class Settings(pydantic.BaseModel):
+    """Settings that a user writes: strict, never changed, and an ``InputError`` when an entry cannot be used."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except pydantic.ValidationError as error:
+            raise InputError(f"{type(self).__name__}: {first_fault(error)}") from error
+
+    # As pydantic marks its own: settings within settings are validated in place, and a fault keeps its whole name.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -22,7 +41,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a TOML file: {error}.") from error
 
 
-def read_settings[S: pydantic.BaseModel](path: str | Path, schema: type[S]) -> S:
+def read_settings[S: Settings](path: str | Path, schema: type[S]) -> S:
     """Return the contents of the TOML file ``path`` as a ``schema``.
 
     Raises ``InputError`` with a sentence that names the file and the first entry that is wrong.
@@ -30,7 +49,7 @@ def read_settings[S: pydantic.BaseModel](path: str | Path, schema: type[S]) -> S
     path = Path(path)
     values = read_toml(path)
     try:
-        return schema(**values)
+        return schema.model_validate(values)
     except pydantic.ValidationError as error:
         raise InputError(f"{path}: {first_fault(error)}") from error
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pointlaw.networks.base import Kernel, Network
+from pointlaw.networks.base import Kernel, Network, frozen_copy
 from pointlaw.networks.convex import ConvexCore, convex_derivatives, convex_value
 from pointlaw.networks.structure import ARGUMENTS
 from pointlaw.tensors import Array, to_mandel
@@ -270,9 +270,7 @@ class EnergyKernel(Kernel):
 
     def __init__(self, network: EnergyNetwork, A: Tensor, S: Tensor):
         super().__init__()
-        copy = type(network)(**network.config)
-        copy.load_state_dict(network.state_dict())
-        self.network = copy.double().requires_grad_(False)
+        self.network = frozen_copy(network, torch.float64)
         self.register_buffer("linear", self.network.at_rest())
         self.register_buffer("A", A.double())
         self.register_buffer("S", S.double())

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pointlaw.kernels.native import load_library
 from pointlaw.networks.base import Kernel, frozen_copy, generator, native
 from pointlaw.networks.overlay import Scan, advance, advance_with_slopes, radius
-from pointlaw.networks.stiff_at_rest import StiffAtRest, conjugate
+from pointlaw.networks.stiff_at_rest import StiffAtRest, check_conjugate
 
 
 class PhysicallyRecurrent(StiffAtRest):
@@ -58,7 +58,7 @@ class PhysicallyRecurrent(StiffAtRest):
         first_yield: float = 0.08,
         seed: int | None = None,
     ):
-        conjugate(features, outputs)
+        check_conjugate(features, outputs)
         d = features if size is None else size
         config = {
             "features": features,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pointlaw.networks.base import Kernel, frozen_copy, generator
 from pointlaw.networks.slip_flow import SlipPath, advance, fits, native_step, slip, solve, span, stiffness
-from pointlaw.networks.stiff_at_rest import StiffAtRest, conjugate
+from pointlaw.networks.stiff_at_rest import StiffAtRest, check_conjugate
 
 
 class SlipSystems(StiffAtRest):
@@ -60,7 +60,7 @@ class SlipSystems(StiffAtRest):
         own: bool = True,
         seed: int | None = None,
     ):
-        conjugate(features, outputs)
+        check_conjugate(features, outputs)
         if not 1.0 <= exponent <= STEEPEST:
             raise ValueError(f"exponent = {exponent} must lie between 1 and {STEEPEST:g}")
         config = {

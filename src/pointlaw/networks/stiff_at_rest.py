@@ -52,7 +52,7 @@ class StiffAtRest(Incremental, ABC):
         return root.T @ root
 
 
-def conjugate(features: int, outputs: int) -> None:
+def check_conjugate(features: int, outputs: int) -> None:
     """Raise ``ValueError`` unless there are as many strains as stresses."""
     if features != outputs:
         raise ValueError(f"strain and stress have the same components; got features={features}, outputs={outputs}")

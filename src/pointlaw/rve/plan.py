@@ -13,7 +13,7 @@ import numpy as np
 import pydantic
 
 from pointlaw import paths
-from pointlaw.data import first_fault
+from pointlaw.data import Settings, first_fault
 from pointlaw.errors import InputError
 from pointlaw.paths import LoadPath, StrainPath
 from pointlaw.rve.sobol import sobol
@@ -23,7 +23,7 @@ Positive = Annotated[float, pydantic.Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, pydantic.Field(ge=1)]
 
 
-class PathPlan(pydantic.BaseModel, ABC):
+class PathPlan(Settings, ABC):
     """What all kinds share.
 
     Attributes
@@ -41,8 +41,6 @@ class PathPlan(pydantic.BaseModel, ABC):
     step_size : float, optional
         Largest norm of a step in the same measure.
     """
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     paths: Count
     seed: Annotated[int, pydantic.Field(ge=0)] = 0
@@ -226,7 +224,7 @@ def make_plan(values: dict[str, Any]) -> PathPlan:
     if kind not in PLANS:
         raise InputError(f"The plan has kind = {kind!r}; known kinds are {', '.join(PLANS)}.")
     try:
-        return PLANS[kind](**values)
+        return PLANS[kind].model_validate(values)
     except pydantic.ValidationError as error:
         raise InputError(f"The plan of kind '{kind}' cannot be used: {first_fault(error)}") from error
 

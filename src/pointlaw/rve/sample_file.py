@@ -11,14 +11,14 @@ from typing import Any
 
 import pydantic
 
-from pointlaw.data import Units, first_fault, read_settings
+from pointlaw.data import Settings, Units, first_fault, read_settings
 from pointlaw.errors import InputError
 from pointlaw.materials import Material
 from pointlaw.rve.plan import Count, PathPlan, make_plan
 from pointlaw.rve.teacher import Cell, Law, Python, teacher_kind
 
 
-class SampleFile(pydantic.BaseModel):
+class SampleFile(Settings):
     """The whole file.
 
     Attributes
@@ -34,8 +34,6 @@ class SampleFile(pydantic.BaseModel):
     batch, tangent, energy, max_cuts
         As in :func:`pointlaw.rve.sample.sample`.
     """
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     output: str
     teacher: dict[str, Any]
@@ -55,7 +53,7 @@ def read_sample_file(path: str | Path) -> tuple[SampleFile, PathPlan, Callable[[
     path = Path(path)
     file = read_settings(path, SampleFile)
     try:
-        teacher = teacher_kind(file.teacher)(**file.teacher)
+        teacher = teacher_kind(file.teacher).model_validate(file.teacher)
         plan = make_plan(file.plan)
     except pydantic.ValidationError as error:
         raise InputError(f"{path}: {first_fault(error)}") from error

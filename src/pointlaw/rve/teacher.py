@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pydantic
 
 from pointlaw import materials
+from pointlaw.data import Settings
 from pointlaw.errors import InputError
 from pointlaw.fem.mesh_files import read_mesh
 from pointlaw.fem.mpi import MPI
@@ -23,10 +24,8 @@ from pointlaw.rve.constraint import Constraint
 from pointlaw.rve.material import RVEMaterial
 from pointlaw.rve.microstructure import Microstructure
 
-_Strict = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-
-class Law(pydantic.BaseModel):
+class Law(Settings):
     """A law by its class.
 
     Attributes
@@ -39,10 +38,8 @@ class Law(pydantic.BaseModel):
         A reduction around it: ``"PlaneStrain"``, ``"PlaneStress"``, ``"Axisymmetric"`` or ``"Uniaxial"``.
     """
 
-    model_config = _Strict
-
     law: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = pydantic.Field(default={})
     reduce: Literal["PlaneStrain", "PlaneStress", "Axisymmetric", "Uniaxial"] | None = None
 
     def make(self) -> Material:
@@ -52,7 +49,7 @@ class Law(pydantic.BaseModel):
         return known[self.reduce](made) if self.reduce else made
 
 
-class Cell(pydantic.BaseModel):
+class Cell(Settings):
     """A volume element.
 
     Attributes
@@ -77,14 +74,12 @@ class Cell(pydantic.BaseModel):
         As in :class:`~pointlaw.rve.RVEMaterial`.
     """
 
-    model_config = _Strict
-
     microstructure: str | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = pydantic.Field(default={})
     resolution: int | list[int] | None = None
     element_size: float | None = None
     mesh: str | None = None
-    voids: list[str] = []
+    voids: list[str] = pydantic.Field(default=[])
     phases: dict[str, Law]
     constraint: Literal["Periodic", "LinearDisplacement", "UniformTraction"] = "Periodic"
     engine: Literal["auto", "general", "batched"] = "auto"
@@ -127,7 +122,7 @@ class Cell(pydantic.BaseModel):
         return conforming
 
 
-class Python(pydantic.BaseModel):
+class Python(Settings):
     """A function of the user's that makes the teacher; its code is run.
 
     Attributes
@@ -138,10 +133,8 @@ class Python(pydantic.BaseModel):
         Its arguments, by keyword.
     """
 
-    model_config = _Strict
-
     python: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = pydantic.Field(default={})
 
     def make(self, folder: Path) -> Material:
         """Return what the function returns; raises ``InputError`` unless that is a material."""

@@ -5,12 +5,12 @@ from typing import Any, Literal
 import pydantic
 import torch
 
-from pointlaw.data import Feature
+from pointlaw.data import Feature, Settings
 from pointlaw.errors import EnvironmentProblem
 
 
-class TrainConfig(pydantic.BaseModel):
-    """How to train.
+class TrainConfig(Settings):
+    """How to train; an ``InputError`` names the first setting that cannot be used.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class TrainConfig(pydantic.BaseModel):
         Epochs between two checkpoints, if a checkpoint file is given.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(allow_inf_nan=False)
 
     epochs: int = pydantic.Field(default=200, ge=1)
     batch: int = pydantic.Field(default=32, ge=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from pointlaw.data import Dataset, load_dataset, read_settings, sample
+from pointlaw.data import Dataset, Settings, load_dataset, read_settings, sample
 from pointlaw.errors import InputError
 from pointlaw.laws import Guarded, LearnedMaterial, load_law
 from pointlaw.materials import Material
@@ -21,7 +21,7 @@ from pointlaw.training.config import TrainConfig
 from pointlaw.training.rounds import Refinement, Round, Run, on_root
 
 
-class RefineFile(pydantic.BaseModel):
+class RefineFile(Settings):
     """The whole file; all paths in it are relative to it.
 
     Attributes
@@ -47,8 +47,6 @@ class RefineFile(pydantic.BaseModel):
     train : TrainConfig
         Settings of the training in a round; the features are those of the law.
     """
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     law: str
     dataset: str

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pydantic
 import torch
 
-from pointlaw.data import Dataset
+from pointlaw.data import Dataset, Settings
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.networks import Network, build
 from pointlaw.training.checkpoint import Epoch, claim, epochs_of
@@ -26,10 +26,8 @@ from pointlaw.training.fit import FitReport, fit
 log = logging.getLogger(__name__)
 
 
-class Range(pydantic.BaseModel):
+class Range(Settings):
     """Numbers from ``low`` to ``high``, whole ones if both are; with ``log`` each decade counts the same."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     low: int | float
     high: int | float
@@ -225,7 +223,7 @@ def _space(space: dict[str, Any]) -> Space:
             )
         if isinstance(choice, dict):
             try:
-                choice = Range(**choice)
+                choice = Range.model_validate(choice)
             except pydantic.ValidationError as error:
                 raise InputError(f"The range of '{name}' cannot be used: {error.errors()[0]['msg']}.") from error
         if not isinstance(choice, Range) and not (isinstance(choice, list) and choice):
@@ -239,7 +237,7 @@ _TRAIN = tuple(name for name in TrainConfig.model_fields if name not in ("seed",
 
 def _settings(train: TrainConfig, values: dict[str, Any]) -> TrainConfig:
     try:
-        return TrainConfig(**{**train.model_dump(), **values})
+        return TrainConfig.model_validate({**train.model_dump(), **values})
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"The search tries 'train.{first['loc'][0]}' = {first['input']!r}: {first['msg']}.") from error

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from pointlaw.data import Dataset, Feature, Scaling, load_dataset, read_settings
+from pointlaw.data import Dataset, Feature, Scaling, Settings, load_dataset, read_settings
 from pointlaw.errors import InputError
 from pointlaw.laws import LearnedMaterial, make_law, save_law, with_density
 from pointlaw.networks import NETWORKS, Network
@@ -22,13 +22,9 @@ from pointlaw.training.gaussian_process import fit_gaussian_process
 from pointlaw.training.search import TrialRow, fresh, search
 from pointlaw.training.transfer import start_from
 
-_STRICT = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-
-class SearchPart(pydantic.BaseModel):
+class SearchPart(Settings):
     """The table ``[search]``: see :func:`~pointlaw.training.search`."""
-
-    model_config = _STRICT
 
     space: dict[str, Any]
     trials: int = pydantic.Field(default=20, ge=1)
@@ -36,7 +32,7 @@ class SearchPart(pydantic.BaseModel):
     seed: int = 0
 
 
-class TrainFile(pydantic.BaseModel):
+class TrainFile(Settings):
     """The whole file.
 
     Attributes
@@ -67,13 +63,11 @@ class TrainFile(pydantic.BaseModel):
         A search for some of them.
     """
 
-    model_config = _STRICT
-
     dataset: str
     output: str
     name: str = ""
     architecture: str = ""
-    network: dict[str, Any] = {}
+    network: dict[str, Any] = pydantic.Field(default={})
     start_from: str | None = None
     kept_back: float = pydantic.Field(default=0.2, gt=0, lt=1)
     paths: int | None = pydantic.Field(default=None, ge=2)

@@ -16,7 +16,7 @@ from typing import Any
 import pydantic
 import torch
 
-from pointlaw.data import Dataset, Feature, Scaling, feature_map, merge
+from pointlaw.data import Dataset, Feature, Scaling, Settings, feature_map, merge
 from pointlaw.errors import InputError
 from pointlaw.laws import LawCard, load_law
 from pointlaw.networks import Network
@@ -59,8 +59,8 @@ def start_from(law: str | Path) -> Start:
     return Start(fresh, loaded.card.scaling, loaded.card.features, loaded.card)
 
 
-class ReptileConfig(pydantic.BaseModel):
-    """How to learn from a family.
+class ReptileConfig(Settings):
+    """How to learn from a family; an ``InputError`` names the first setting that cannot be used.
 
     Attributes
     ----------
@@ -75,8 +75,6 @@ class ReptileConfig(pydantic.BaseModel):
     outer_rate : float
         Share of the way towards the member's weights that is kept, at first; it falls linearly to zero.
     """
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     rounds: int = pydantic.Field(default=300, ge=1)
     inner_steps: int = pydantic.Field(default=10, ge=1)
