@@ -107,23 +107,21 @@ def test_a_search_prints_its_trials_and_writes_the_best(train, folder) -> None:
 
 def test_a_killed_search_goes_on_and_writes_the_same_law(train, folder) -> None:
     pytest.importorskip("optuna")
-    text = GRU_8 + QUICK + '[search]\ntrials = 3\n[search.space]\n"train.learning_rate" = { low = 1e-3, high = 3e-2 }\n'
+    text = GRU_8 + QUICK + '[search]\ntrials = 2\n[search.space]\n"train.learning_rate" = { low = 1e-3, high = 3e-2 }\n'
     assert train(text, "--quiet")[0] == 0
     path = folder / "laws" / "steel.safetensors"
     whole = weights(path)
     path.unlink()
 
     def kill(row) -> None:
-        if row.number == 1:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     file, seen = read_train_file(folder / "train.toml"), []
     with pytest.raises(KeyboardInterrupt):
         train_law(file, folder, on_trial=kill)
-    before = {path.name: path.stat().st_mtime_ns for path in (folder / "laws").glob("*.checkpoint/*.pt")}
-    assert before.keys() == {"run.pt", "trial_0.pt", "trial_1.pt"}
+    assert {path.name for path in (folder / "laws").glob("*.checkpoint/*.pt")} == {"run.pt", "trial_0.pt"}
     train_law(file, folder, on_trial=seen.append)
-    assert [row.number for row in seen] == [0, 1, 2]
+    assert [row.number for row in seen] == [0, 1]
     assert torch.equal(weights(path), whole)
     assert not list((folder / "laws").glob("*.checkpoint"))
 
