@@ -59,7 +59,7 @@ class TrainConfig(Settings):
     precision : str
         ``"float32"``, or ``"float64"`` for networks with physics inside, where differences of near numbers matter.
     checkpoint_every : int
-        Epochs between two checkpoints, if a checkpoint file is given.
+        Epochs (of Reptile: rounds) between two checkpoints, if a checkpoint is given.
     """
 
     model_config = pydantic.ConfigDict(allow_inf_nan=False)
