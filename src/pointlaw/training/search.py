@@ -139,25 +139,29 @@ def search(
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(3, trials // 3)))
     pruner = optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=warm_up)
     study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
-    for number in range(trials):
+    for _ in range(trials):
         trial = study.ask()
         values = {name: _suggest(trial, name, choice) for name, choice in ranges.items()}
         found = base.run(values, trial, table)
-        report, error = found.best, found.best.best.validation
-        pruned = report.stopped.startswith("the callback")
-        outcome: Literal["pruned", "complete"] = "pruned" if pruned else "complete"
-        state = optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE
-        study.tell(trial, None if pruned else _finite(error), state=state)
-        row = TrialRow(number, values, error, len(report.history), report.seconds, outcome)
+        row = _tell(optuna, study, trial, values, found.best)
         table.append(row)
         log.info("trial %d: %s, error %.4g, %s", row.number, row.values, row.error, row.outcome)
-        if math.isfinite(error) and (best is None or error < best.best.best.validation):
+        if math.isfinite(row.error) and (best is None or row.error < best.best.best.validation):
             best = found
         if callback is not None and callback(row) is True:
             break
     if best is None:
         raise InputError(f"All {len(table)} trials of the search diverged; give smaller learning rates.")
     return best
+
+
+def _tell(optuna: Any, study: Any, trial: Any, values: dict[str, Any], report: FitReport) -> TrialRow:
+    """Tell Optuna how a trial ended; return its row."""
+    error, pruned = report.best.validation, report.stopped.startswith("the callback")
+    state = optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE
+    study.tell(trial, None if pruned else _finite(error), state=state)
+    outcome: Literal["pruned", "complete"] = "pruned" if pruned else "complete"
+    return TrialRow(trial.number, values, error, len(report.history), report.seconds, outcome)
 
 
 @dataclass(frozen=True)
