@@ -59,7 +59,9 @@ def function_in_file(entry: str, place: str, folder: Path, *, module: str) -> Ca
         raise InputError(f"{file} cannot be loaded as a Python file.")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = loaded
-    spec.loader.exec_module(loaded)
+    # Compiled here and not by the loader: Python's cache tells files by size and second, and would run the old text of
+    # one that was just written anew.
+    exec(compile(file.read_bytes(), str(file), "exec"), loaded.__dict__)
     found = getattr(loaded, function, None)
     if not callable(found):
         raise InputError(f"{file} has no function '{function}'.")
