@@ -228,6 +228,14 @@ def test_a_scripted_network_outlives_the_one_it_was_made_of() -> None:
     torch.testing.assert_close(scripted.scan(x), expected, rtol=0.0, atol=0.0)
 
 
+def test_a_scripted_kernel_never_meets_another_one_in_the_place_of_its_own() -> None:
+    net, A = network(neurons(STEEL, count=1)), torch.eye(4, 3).double()
+    names = []
+    for _ in range(10):  # each is gone before the next is made, which takes its place in memory
+        names.append(script(net.kernel(A, A[:3], 2)).name)
+    assert len(set(names)) == len(names)
+
+
 def test_single_precision_networks_take_the_law_in_double() -> None:
     net = network(neurons(STEEL, count=3))
     x = paths()

@@ -11,6 +11,7 @@ import json
 import weakref
 from abc import abstractmethod
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from pointlaw.networks.points import Points
 
 # A scripted module keeps no Python objects: called from there, the same description finds the same law.
 _BATCHES: dict[str, LawBatch] = {}
-_KERNELS: "weakref.WeakValueDictionary[int, PointsKernel]" = weakref.WeakValueDictionary()
+_KERNELS: "weakref.WeakValueDictionary[str, PointsKernel]" = weakref.WeakValueDictionary()
 
 
 class LawPoints(Points):
@@ -215,8 +216,8 @@ class PointsKernel(Kernel):
         super().__init__()
         # In a list: neither compiled nor made single precision with this module.
         self.network = [frozen_copy(network, torch.float64)]
-        self.number = id(self)
-        _KERNELS[self.number] = self
+        self.name = uuid4().hex  # of its own: what is scripted may outlive this object, and then meet no other
+        _KERNELS[self.name] = self
         self.register_buffer("A", A.double().clone())
         self.register_buffer("S", S.double().clone())
 
@@ -227,7 +228,7 @@ class PointsKernel(Kernel):
     @torch.jit.ignore
     def write(self, x: Tensor, state: Tensor, stress: Tensor, new_state: Tensor, tangent: Tensor | None) -> None:
         """Write as :meth:`forward` does."""
-        (network,) = self.network if hasattr(self, "network") else _KERNELS[self.number].network
+        (network,) = self.network if hasattr(self, "network") else _KERNELS[self.name].network
         x, state = x.double()[:, : network.features], state.double()
         S, A = self.S.to(x), self.A.to(x)
         with torch.no_grad():
