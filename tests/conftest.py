@@ -1,4 +1,4 @@
-"""What all tests share: one thread, the same draws in any order, and tests that run under mpirun.
+"""What all tests share: one thread, one width of lines, the same draws in any order, and tests that run under mpirun.
 
 What a test draws does not depend on the tests before it: torch's own generator, and a NumPy generator called ``RNG`` at
 the top of a test file, start anew with every test.
@@ -25,6 +25,11 @@ import pytest
 # Read when NumPy and torch are loaded, which happens later than this.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# What is printed depends on the terminal of who runs the tests, and on services that force colours; no test may.
+for variable in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+    os.environ.pop(variable, None)
+os.environ["COLUMNS"] = "80"
 
 JOURNAL = "POINTLAW_TEST_JOURNAL"  # set in the pytest processes that mpiexec starts: where each rank writes outcomes
 SECONDS = 60.0  # for one marked test; @pytest.mark.mpi(ranks=2, timeout=120) gives it more
