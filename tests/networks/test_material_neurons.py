@@ -217,7 +217,8 @@ def test_a_point_that_fails_answers_nan_and_harms_no_other(counting: dict) -> No
     answer = net.scan(x).detach()
     assert torch.isfinite(answer[0, :5]).all()
     assert answer[0, 5:].isnan().all()
-    assert torch.equal(answer[1:], lone)
+    # Products of matrices may round by the number of their rows.
+    torch.testing.assert_close(answer[1:], lone.detach(), rtol=0.0, atol=1e-13 * float(lone.detach().abs().max()))
 
 
 def test_a_scripted_network_outlives_the_one_it_was_made_of() -> None:

@@ -263,7 +263,8 @@ def test_halving_the_step_halves_the_error() -> None:
 def test_a_held_strain_moves_nothing() -> None:
     made, x = network(), walk()
     held = made.scan(torch.cat([x, x[:, -1:].expand(-1, 50, -1)], 1))
-    assert torch.equal(held[:, -1], held[:, x.shape[1] - 1])
+    # One product of matrices makes the stresses of all moments, and may round by the place of a row in it.
+    assert (held[:, -1] - held[:, x.shape[1] - 1]).abs().max() <= 1e-14 * held.abs().max()
 
 
 def test_slip_dissipates_and_the_books_balance() -> None:
