@@ -83,7 +83,8 @@ def test_network_at_rest_stays_at_zero_for_ever(architecture: str) -> None:
     answer = network.scan(torch.zeros(2, 20, network.features, dtype=torch.float64))
     # Recurrent networks have zero as a fixed point; those without memory subtract two numbers that are equal up to the
     # rounding of a product of matrices, which may go by the number of its rows.
-    subtracts = isinstance(network, EnergyNetwork) or architecture in ("convex_energy", "feedforward", "gaussian_process")
+    others = ("convex_energy", "feedforward", "gaussian_process")
+    subtracts = isinstance(network, EnergyNetwork) or architecture in others
     scale = 1.0
     if isinstance(network, EnergyNetwork):  # the numbers are slopes of the energy, as large as its stiffness
         zero = torch.zeros(1, 9, dtype=torch.float64)
