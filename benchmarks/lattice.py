@@ -8,8 +8,8 @@ nothing here: along a path they are the work of its stress.
 
 Two choices are made for paths on which there are no data, as ``benchmarks/beam_lattice.py`` shows on computed ones. The
 norms of the network are stretches of fibres and areas, as struts are stretched. And a path of small stresses counts
-little (``--power``): a buckling lattice has no polyconvex energy, and one that is made to follow soft bending and
-buckling to the last percent (``--power 1``) errs all the more where paths are combined and struts are stretched.
+little (``--power``): a polyconvex energy that is made to follow soft bending and buckling to the last percent
+(``--power 1``) errs all the more where paths are combined and struts are stretched.
 
     python benchmarks/lattice.py --cell X [--out lattice_X.safetensors] [--minutes 11] [--leave-one-out [planar ...]]
 
