@@ -1,12 +1,12 @@
 """Mixed load paths of a lattice of slender struts, computed: what a law fitted to five simple paths makes of them.
 
 The public lattice data have five simple paths (``benchmarks/lattice.py``). A law can follow all five and still err
-between them, and nothing in the data tells. Here the cell itself is computed: struts along the diagonals of a cube (X),
-as elastic rods that stretch, bend and buckle between rigid joints, periodic, with two
-constants, the stiffness in tension and the one in bending. Set by hand to follow the public paths they stand in for
-the cell on paths on which there are no data.
+between them, and nothing in the data tells. Here a cell like the public X is computed: struts along the diagonals of a
+cube, as elastic rods that stretch, bend and buckle between rigid joints, periodic, with two constants, the stiffness in
+tension and the one in bending. These are set by hand to follow the public paths; then the rods stand in for the cell on
+paths on which there are no data.
 
-    python benchmarks/beam_lattice.py --cell X [--powers 1 0.25 0] [--law benchmarks/out/lattice_X.safetensors]
+    python benchmarks/beam_lattice.py [--powers 1 0.25 0] [--law benchmarks/out/lattice_X.safetensors]
 
 Prints how far the rods are from the public data on the five paths; then, for energies fitted to the five paths of the
 rods alone, with residuals weighted by each of ``--powers`` (see ``lattice.POWER``), the relative error of P on the five
@@ -31,7 +31,7 @@ from torch.func import grad, hessian
 import lattice
 from pointlaw.laws import load_law
 
-SEGMENTS = 8  # of half a diagonal, and of an edge
+SEGMENTS = 8  # of half a diagonal
 UNEVEN = 1e-8  # force on the nodes, over EA: rods that are perfectly straight would not buckle
 LOADS = np.arange(101) * 0.005  # as in the public data
 FORCE, LARGEST = 1e-9, 1e-6  # over EA, on any node: wanted, below UNEVEN, and borne after MOST steps
@@ -47,14 +47,13 @@ DIRECTIONS = {  # of the displacement gradient, and which of its components leav
 
 @dataclass(frozen=True)
 class Cell:
-    """Constants of a cell of side one: bending stiffness over that in tension, that in tension (Pa), edges or not."""
+    """Constants of a cell of side one: bending stiffness over that in tension, and that in tension (Pa)."""
 
     bending: float
     tension: float
-    edges: bool
 
 
-CELLS = {"X": Cell(8.3e-4, 4900.0, False)}
+X = Cell(8.3e-4, 4900.0)
 
 
 class Rods:
@@ -65,19 +64,13 @@ class Rods:
     """
 
     def __init__(self, cell: Cell):
-        corners = np.array(list(itertools.product((-0.5, 0.5), repeat=3)))
-        ends = [(np.zeros(3), corner, 0, 1) for corner in corners]
-        if cell.edges:
-            ends += [(corners[0], corners[0] + edge, 1, 1) for edge in np.eye(3)]
-        self.first, self.last = (torch.tensor(np.array([end[k] for end in ends])) for k in (0, 1))
-        self.joints = torch.tensor([end[2:] for end in ends])
-        self.middle = (self.joints[:, :1] == 0).double()
-        length = (self.last - self.first).norm(dim=1, keepdim=True)
-        self.direction, self.h, self.bending = (self.last - self.first) / length, length / SEGMENTS, cell.bending
+        self.corners = torch.tensor(list(itertools.product((-0.5, 0.5), repeat=3)), dtype=torch.float64)
+        length = 0.5 * math.sqrt(3.0)
+        self.direction, self.h, self.bending = self.corners / length, length / SEGMENTS, cell.bending
         share = torch.linspace(0.0, 1.0, SEGMENTS + 1, dtype=torch.float64).view(1, -1, 1)
-        self.nodes = self.first[:, None] * (1.0 - share) + self.last[:, None] * share
+        self.nodes = self.corners[:, None] * share
         generator = torch.Generator().manual_seed(0)
-        self.shape = (len(ends), SEGMENTS - 1, 3)
+        self.shape = (len(self.corners), SEGMENTS - 1, 3)
         self.push = UNEVEN * torch.randn(self.shape, generator=generator, dtype=torch.float64)
         self.unknowns = math.prod(self.shape) + 9
 
@@ -85,12 +78,12 @@ class Rods:
         """Return the energy of the cell over ``EA`` for the unknowns ``q`` and the deformation gradient ``F[3, 3]``."""
         inner, shift, turns = q.split([self.unknowns - 9, 3, 6])
         inner = inner.view(self.shape)
-        begin, end = self.first @ F.T + self.middle * shift, self.last @ F.T
-        x = torch.cat([begin[:, None], self.nodes[:, 1:-1] @ F.T + inner, end[:, None]], 1)
+        middle, ends = shift.expand(len(self.corners), 1, 3), (self.corners @ F.T)[:, None]
+        x = torch.cat([middle, self.nodes[:, 1:-1] @ F.T + inner, ends], 1)
         segments = x[:, 1:] - x[:, :-1]
         length = segments.square().sum(2).sqrt()
-        rotation = torch.linalg.matrix_exp(_skew(turns.view(2, 3)))[self.joints]  # [rod, end, 3, 3]
-        held = torch.einsum("reij,rj->rei", rotation, self.direction)
+        rotation = torch.linalg.matrix_exp(_skew(turns.view(2, 3)))  # of the middle joint and that at the corners
+        held = torch.einsum("eij,rj->rei", rotation, self.direction)
         tangents = torch.cat([held[:, :1], segments / length[..., None], held[:, 1:]], 1)
         cosine = (tangents[:, 1:] * tangents[:, :-1]).sum(2)
         bent = 4.0 * (1.0 - cosine) / (1.0 + cosine)
@@ -151,12 +144,12 @@ def _skew(v: Tensor) -> Tensor:
 
 
 def closed_forms(cell: Cell) -> dict[str, float]:
-    """Return the stress of diagonals alone over what is known of it, when all are stretched and when all have buckled.
+    """Return the stress over what is known of it, when all struts are stretched and when all have buckled.
 
     Eight struts of length ``L = ½√3`` under ``F = λ 1`` have the energy ``4 L EA ln² λ``. They buckle under the load of
     Euler with hinged ends, ``π² EI/L²``, for the joints may turn.
     """
-    rods, length = Rods(Cell(cell.bending, cell.tension, False)), 0.5 * math.sqrt(3.0)
+    rods, length = Rods(cell), 0.5 * math.sqrt(3.0)
     euler = math.pi**2 * cell.bending / length**2
     stretched = rods.path(0.1 * np.arange(4)[:, None, None] * np.eye(3))[1][-1, 0]
     buckled = rods.path(-0.25 * euler * np.arange(6)[:, None, None] * np.eye(3))[1][-1, 0]
@@ -220,14 +213,13 @@ def against(rods: lattice.Paths, public: lattice.Paths) -> dict[str, dict[str, f
 def main() -> None:
     """Read the command line, compute, fit, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cell", choices=tuple(CELLS), required=True)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     parser.add_argument("--powers", type=float, nargs="*", default=[1.0, 0.25])
     parser.add_argument("--minutes", type=float, default=2.0, help="of each fit")
     parser.add_argument("--law", type=Path, help="fitted to the public data")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    cell, public = CELLS[given.cell], lattice.read(given.data, given.cell)
+    cell, public = X, lattice.read(given.data, "X")
     rods, ends = Rods(cell), {}
     for name, (F, _) in public.items():
         load = (F - lattice.REST)[:, 3 * DIRECTIONS[name][0][0][0] + DIRECTIONS[name][0][0][1]]
@@ -253,7 +245,7 @@ def main() -> None:
         table["law against rods"] = rows
         lattice.show("law/rods", rows)
     lattice.OUT.mkdir(exist_ok=True)
-    (lattice.OUT / f"beam_lattice_{given.cell}.json").write_text(json.dumps(table, indent=2))
+    (lattice.OUT / "beam_lattice.json").write_text(json.dumps(table, indent=2))
 
 
 if __name__ == "__main__":

@@ -31,16 +31,17 @@ def teach(path):
     return sample(STEEL, path, tangent=False)
 
 
+def learned(training, kept_back, *, hidden):
+    """Return the law that a network learns from ``training``, and both datasets."""
+    torch.manual_seed(0)
+    report = fit(GRU(features=3, outputs=3, hidden=hidden), training, CONFIG)
+    law = make_law(report.network, report.scaling, name="s", training=training, kept_back=kept_back)
+    return law, training, kept_back
+
+
 @pytest.fixture(scope="module")
 def start():
-    training, kept_back = teach(paths(60, 1, 0.003)), teach(paths(30, 2, 0.003))
-    torch.manual_seed(0)
-    report = fit(GRU(features=3, outputs=3, hidden=8), training, CONFIG)
-    return (
-        make_law(report.network, report.scaling, name="s", training=training, kept_back=kept_back),
-        training,
-        kept_back,
-    )
+    return learned(teach(paths(60, 1, 0.003)), teach(paths(30, 2, 0.003)), hidden=8)
 
 
 def lead(guarded):
@@ -106,14 +107,7 @@ def test_a_history_longer_than_the_training_paths_is_refused(start, tmp_path) ->
 @pytest.fixture(scope="module")
 def small():
     """A law of few short paths: a round of its loop takes no time."""
-    training, kept_back = teach(paths(12, 1, 0.003, steps=3)), teach(paths(6, 2, 0.003, steps=3))
-    torch.manual_seed(0)
-    report = fit(GRU(features=3, outputs=3, hidden=4), training, CONFIG)
-    return (
-        make_law(report.network, report.scaling, name="s", training=training, kept_back=kept_back),
-        training,
-        kept_back,
-    )
+    return learned(teach(paths(12, 1, 0.003, steps=3)), teach(paths(6, 2, 0.003, steps=3)), hidden=4)
 
 
 def lead_shortly(guarded):
