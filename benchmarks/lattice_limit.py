@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-import lattice
+from lattice_data import CELLS, FOLDER, OUT, PATHS, REST, Paths, Table, read, rest_row, show, symmetric_part
 from pointlaw.data import closest_polyconvex
 from pointlaw.networks.structure import cubic_rotations
 
@@ -25,7 +25,7 @@ CROWDED = 1.5  # exponent that crowds the points of a branch near rest, where st
 
 def taken(F: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Return ``points`` rows of each branch, crowded near rest, and for how many rows each stands."""
-    rest = int(np.abs(F - lattice.REST).sum(1).argmin())
+    rest = rest_row(F)
     share = np.linspace(0.0, 1.0, points + 1)[1:] ** CROWDED
     ends = [end for end in (0, len(F) - 1) if end != rest]
     rows = np.unique(np.concatenate([rest + share * (end - rest) for end in ends]).round().astype(int))
@@ -34,16 +34,16 @@ def taken(F: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.bincount(nearest, minlength=len(rows)).astype(float)
 
 
-def limits(paths: lattice.Paths, points: int) -> tuple[dict[str, dict[str, float]], str]:
+def limits(paths: Paths, points: int) -> tuple[Table, str]:
     """Return the errors of each path and a line about the programme."""
     parts = {}
     for name, (F, P) in paths.items():
         rows, count = taken(F, points)
-        followed = lattice.symmetric_part(F, P)[rows]
+        followed = symmetric_part(F, P)[rows]
         parts[name] = F[rows], P[rows], followed, count / float(count @ np.square(P[rows]).sum(1))
     heavy = AT_REST * max(float(weight.max()) for *_, weight in parts.values())
     nothing = np.zeros((1, 9))
-    everything = [*parts.values(), (lattice.REST[None], nothing, nothing, np.array([heavy]))]
+    everything = [*parts.values(), (REST[None], nothing, nothing, np.array([heavy]))]
     F, _, followed, weight = (np.concatenate(columns) for columns in zip(*everything, strict=True))
     begin = time.perf_counter()
     fit = closest_polyconvex(F, followed, rotations=cubic_rotations(), weight=weight)
@@ -60,19 +60,19 @@ def limits(paths: lattice.Paths, points: int) -> tuple[dict[str, dict[str, float
 def main() -> None:
     """Read the command line, solve, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cell", choices=("X", "BCC"), nargs="*", default=["X", "BCC"])
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--cell", choices=CELLS, nargs="*", default=CELLS)
+    parser.add_argument("--data", type=Path, default=FOLDER)
     parser.add_argument("--points", type=int, default=24, help="of each branch of a path")
-    parser.add_argument("--only", nargs="*", choices=lattice.PATHS, default=lattice.PATHS, help="paths")
+    parser.add_argument("--only", nargs="*", choices=PATHS, default=PATHS, help="paths")
     given = parser.parse_args()
     answer = {}
     for cell in given.cell:
-        paths = {name: path for name, path in lattice.read(given.data, cell).items() if name in given.only}
+        paths = {name: path for name, path in read(given.data, cell).items() if name in given.only}
         answer[cell], line = limits(paths, given.points)
         print(f"{cell}: relative errors of P in % that remain ({line})")
-        lattice.show("", answer[cell])
-    lattice.OUT.mkdir(exist_ok=True)
-    (lattice.OUT / "lattice_limit.json").write_text(json.dumps(answer, indent=2))
+        show("", answer[cell])
+    OUT.mkdir(exist_ok=True)
+    (OUT / "lattice_limit.json").write_text(json.dumps(answer, indent=2))
 
 
 if __name__ == "__main__":

@@ -101,6 +101,19 @@ def test_the_inputs_of_a_symmetrised_energy_are_norms_of_the_deformation_and_its
     assert (squared[..., 5] - torch.linalg.det(F[:, :, 0])).abs().max() < 1e-13
 
 
+def test_a_free_energy_begins_as_the_polyconvex_one_and_is_read_back_as_it_is() -> None:
+    networks = []
+    for convex in (True, False):
+        torch.manual_seed(0)
+        networks.append(EnergySymmetrised(hidden=[6, 4], norms=3, convex=convex).double())
+    x = deformations(20) - torch.eye(3).reshape(9)
+    polyconvex, free = (network.scan(x[None])[0] for network in networks)
+    assert (free - polyconvex).abs().max() < 1e-5 * polyconvex.abs().max()  # released in single precision
+    again = build("energy_symmetrised", networks[1].config).double()
+    again.load_state_dict(networks[1].state_dict())
+    assert torch.equal(again.scan(x[None])[0], free)
+
+
 def test_norms_that_vanish_at_rest_keep_stress_and_tangent_exact() -> None:
     torch.manual_seed(0)
     network = EnergySymmetrised(hidden=[6, 4], norms=3).double()

@@ -23,9 +23,9 @@ POINTS = np.array(
 DIRECTIONS = 2 + 2 + 3 + 1 + 1 + 4 + 6  # what symmetry leaves of the six of an objective stress
 
 
-def network(seed: int = 0) -> EnergySymmetrised:
+def network(seed: int = 0, convex: bool = True) -> EnergySymmetrised:
     torch.manual_seed(seed)
-    answer = EnergySymmetrised(hidden=[6, 4], norms=3).double()
+    answer = EnergySymmetrised(hidden=[6, 4], norms=3, convex=convex).double()
     with torch.no_grad():
         answer.branches[0].core.linear += 0.5
     return answer
@@ -36,19 +36,24 @@ def stress(energy: EnergySymmetrised) -> np.ndarray:
         return energy.scan(torch.tensor(POINTS - EYE.reshape(9))[None])[0].numpy()
 
 
+@pytest.fixture(params=[True, False], ids=["polyconvex", "free"])
+def convex(request) -> bool:
+    return request.param
+
+
 @pytest.fixture
-def problem() -> StressResiduals:
+def problem(convex) -> StressResiduals:
     rng = np.random.default_rng(0)
-    return StressResiduals(network(), POINTS, stress(network(1)), rng.uniform(0.5, 2.0, len(POINTS)))
+    return StressResiduals(network(convex=convex), POINTS, stress(network(1)), rng.uniform(0.5, 2.0, len(POINTS)))
 
 
 def test_every_direction_that_symmetry_allows_counts_once(problem) -> None:
     assert problem.values().shape == (DIRECTIONS,)
 
 
-def test_the_sum_of_squares_is_that_of_all_nine_components(problem) -> None:
+def test_the_sum_of_squares_is_that_of_all_nine_components(problem, convex) -> None:
     weight = np.random.default_rng(0).uniform(0.5, 2.0, len(POINTS))
-    wanted = (weight[:, None] * (stress(network()) - stress(network(1)))) ** 2
+    wanted = (weight[:, None] * (stress(network(convex=convex)) - stress(network(1)))) ** 2
     assert problem.values().square().sum().item() == pytest.approx(wanted.sum(), rel=1e-10)
 
 
@@ -82,8 +87,8 @@ def test_other_networks_are_refused(config) -> None:
         StressResiduals(EnergySymmetrised(**config).double(), POINTS, POINTS, np.ones(len(POINTS)))
 
 
-def test_the_mean_of_energies_has_the_mean_of_energy_stress_and_tangent() -> None:
-    parts = [network(seed) for seed in range(3)]
+def test_the_mean_of_energies_has_the_mean_of_energy_stress_and_tangent(convex) -> None:
+    parts = [network(seed, convex) for seed in range(3)]
     mean = mean_energy(parts)
     x = torch.tensor(POINTS - EYE.reshape(9))
     wanted = np.mean([stress(part) for part in parts], 0)

@@ -26,18 +26,24 @@ class ConvexCore(nn.Module):
     kinks : (float, float), optional
         Slopes of the flattest and of the steepest unit of the first layer, all bent near rest: for answers that turn
         within a strain of one over the steepest. Without it the bends lie spread over the range of the inputs.
+    convex : bool
+        False: all weights may take either sign, so ``n`` is neither convex nor increasing; it only begins so.
     """
 
     free: Tensor
     share: Tensor
     deep: Final[bool]  # so that the scripted module knows which layers it has
+    convex: bool
 
-    def __init__(self, increasing: list[bool], hidden: list[int], *, kinks: tuple[float, float] | None = None):
+    def __init__(
+        self, increasing: list[bool], hidden: list[int], *, kinks: tuple[float, float] | None = None,
+        convex: bool = True,
+    ):  # fmt: skip
         super().__init__()
         if len(hidden) not in (1, 2) or min(hidden) < 1:
             raise ValueError(f"a convex core has one or two layers of at least one unit; got hidden = {hidden}")
         inputs = len(increasing)
-        self.deep = len(hidden) == 2
+        self.deep, self.convex = len(hidden) == 2, True
         free = torch.tensor([not up for up in increasing])
         self.register_buffer("free", free, persistent=False)
         # What the second layer takes of a unit of the first: of a steep one little, so that all weights have one size.
@@ -50,6 +56,17 @@ class ConvexCore(nn.Module):
         else:
             self._bend_everywhere(inputs, hidden)
         self.register_buffer("share", share.double(), persistent=False)
+        if not convex:
+            self._release()
+
+    def _release(self) -> None:
+        """Let all weights take either sign, and keep the function as it is."""
+        names = ["first", "linear", "top"] + (["between", "second"] if self.deep else [])
+        with torch.no_grad():
+            for name in names:
+                weight = getattr(self, name)
+                weight.copy_(self.positive(weight) if name in ("top", "between") else self.signed(weight))
+        self.convex = False
 
     def _bend_near_rest(self, slope: Tensor, inputs: int, hidden: list[int]) -> None:
         """Draw weights for an answer that is stiff near rest and soft beyond."""
@@ -82,17 +99,39 @@ class ConvexCore(nn.Module):
         """Return the effective weights: the first layer, the second if there is one, then the top."""
         rows = [self.signed(self.first), self.first_bias]
         if self.deep:
-            rows += [softplus(self.between) * self.share.to(self.top.dtype), self.signed(self.second), self.second_bias]
-        return rows + [softplus(self.top), self.signed(self.linear)]
+            between = self.positive(self.between) * self.share.to(self.top.dtype)
+            rows += [between, self.signed(self.second), self.second_bias]
+        return rows + [self.positive(self.top), self.signed(self.linear)]
+
+    def positive(self, raw: Tensor) -> Tensor:
+        """Return ``raw``, made positive if the function must be convex."""
+        return softplus(raw) if self.convex else raw
 
     def signed(self, raw: Tensor) -> Tensor:
         """Return ``raw[..., k]``, made positive in the columns in which the function must not decrease."""
-        return torch.where(self.free, raw, softplus(raw))
+        return torch.where(self.free, raw, self.positive(raw))
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """Multiply the function by a positive factor."""
+        if self.convex:
+            self.top.copy_(_raw(factor * softplus(self.top)))
+            self.linear.copy_(torch.where(self.free, factor * self.linear, _raw(factor * softplus(self.linear))))
+        else:
+            self.top.mul_(factor)
+            self.linear.mul_(factor)
 
 
 def inverse(positive: Tensor) -> Tensor:
     """Return the number whose softplus is ``positive``."""
     return torch.log(torch.expm1(positive.clamp_min(1e-4)))
+
+
+def _raw(positive: Tensor) -> Tensor:
+    """Return the number whose softplus is ``positive``, exact for tiny ones and for large ones."""
+    tiny = torch.finfo(positive.dtype).tiny
+    return positive + torch.log(-torch.expm1(-positive.clamp_min(tiny)))
 
 
 def bend(z: Tensor) -> Tensor:

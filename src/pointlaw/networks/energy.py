@@ -45,6 +45,8 @@ class Branch(nn.Module):
         Added under the roots: they may then vanish at rest.
     kinks : (float, float), optional
         See :class:`ConvexCore`.
+    convex : bool
+        False: the function may be any; see :class:`ConvexCore`.
     """
 
     rows: Tensor
@@ -56,10 +58,11 @@ class Branch(nn.Module):
     def __init__(
         self, rows: Array | None, powers: list[float], increasing: list[bool], hidden: list[int], *, images: int = 1,
         sums: Array | None = None, smooth: float = 0.0, kinks: tuple[float, float] | None = None,
+        convex: bool = True,
     ):  # fmt: skip
         super().__init__()
         self.images, self.summed, self.smooth = images, sums is not None, smooth
-        self.core = ConvexCore(increasing, hidden, kinks=kinks)
+        self.core = ConvexCore(increasing, hidden, kinks=kinks, convex=convex)
         # Geometry is kept in float64 until the network is told otherwise: it is no weight and nothing may round it.
         constants = {"root": ROOT, "linear": LINEAR, "square": SQUARE}
         for name, power in constants.items():

@@ -137,19 +137,22 @@ class StressResiduals:
         by_rest = -(self._sum(by_z[:, :k]) / branch.rest()).view(n, k, 1, 1) * (branch.A + branch.B)
 
         def positive(raw: Tensor) -> Tensor:
-            return torch.where(core.free, torch.ones_like(raw), torch.sigmoid(raw))
+            return torch.sigmoid(raw) if core.convex else torch.ones_like(raw)
+
+        def signed(raw: Tensor) -> Tensor:
+            return torch.where(core.free, torch.ones_like(raw), positive(raw))
 
         z, h = (self.z, self.z_along), (self.h, self.h_along)
         return {
             "A": (by_A + by_A.transpose(2, 3)) @ branch.A + by_J * branch.B + by_rest,
             "B": (by_B + by_B.transpose(2, 3)) @ branch.B + by_J * branch.A + by_rest,
-            "first": self._outer((by_low, by_low_along), z) * positive(core.first),
+            "first": self._outer((by_low, by_low_along), z) * signed(core.first),
             "first_bias": self._sum(by_low),
-            "between": self._outer((by_high, by_high_along), h) * torch.sigmoid(core.between) * core.share,
-            "second": self._outer((by_high, by_high_along), z) * positive(core.second),
+            "between": self._outer((by_high, by_high_along), h) * positive(core.between) * core.share,
+            "second": self._outer((by_high, by_high_along), z) * signed(core.second),
             "second_bias": self._sum(by_high),
-            "top": self._sum(self.high * self.high_along) * torch.sigmoid(core.top),
-            "linear": self._sum(self.z_along) * positive(core.linear),
+            "top": self._sum(self.high * self.high_along) * positive(core.top),
+            "linear": self._sum(self.z_along) * signed(core.linear),
         }
 
     def _sum(self, rows: Tensor) -> Tensor:

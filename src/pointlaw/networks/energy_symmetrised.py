@@ -46,16 +46,21 @@ class EnergySymmetrised(EnergyNetwork):
         Number of pairs of matrices ``A``, ``B``.
     members : int
         Number of such energies that are added up; see :func:`mean_energy`.
+    convex : bool
+        False: the weights may take either sign. The energy is then objective, symmetric and free of stress at rest as
+        before, but not polyconvex: for bodies that are not, such as lattices whose struts buckle.
     """
 
     architecture = "energy_symmetrised"
 
     def __init__(
-        self, *, features: int = 9, outputs: int = 9, hidden: list[int] | None = None, norms: int = 4, members: int = 1
-    ):
+        self, *, features: int = 9, outputs: int = 9, hidden: list[int] | None = None, norms: int = 4, members: int = 1,
+        convex: bool = True,
+    ):  # fmt: skip
         hidden = list(hidden or [12])
-        branches = [JointNorms(norms, hidden) for _ in range(members)]
-        super().__init__(features, outputs, {"hidden": hidden, "norms": norms, "members": members}, branches)
+        branches = [JointNorms(norms, hidden, convex=convex) for _ in range(members)]
+        config = {"hidden": hidden, "norms": norms, "members": members, "convex": convex}
+        super().__init__(features, outputs, config, branches)
 
     def relief(self, stress: Tensor) -> Tensor:
         """Return a multiple of ``J``; see :meth:`EnergyNetwork.relief`."""
@@ -99,17 +104,19 @@ class JointNorms(Branch):
         Number ``k`` of pairs.
     hidden : list of int
         Layers of the core.
+    convex : bool
+        False: the function may be any.
     """
 
     turns: Tensor
     mandel: Tensor
 
-    def __init__(self, norms: int, hidden: list[int]):
+    def __init__(self, norms: int, hidden: list[int], *, convex: bool = True):
         if norms < 1:
             raise ValueError(f"norms = {norms} must be at least 1")
         turns = image_turns()
         powers, increasing = [ROOT] * norms + [LINEAR], [True] * norms + [False]
-        super().__init__(None, powers, increasing, hidden, images=len(turns), smooth=SMOOTH, kinks=KINKS)
+        super().__init__(None, powers, increasing, hidden, images=len(turns), smooth=SMOOTH, kinks=KINKS, convex=convex)
         self.norms = norms
         A, B = start(norms)
         self.A, self.B = nn.Parameter(A), nn.Parameter(B)
@@ -141,14 +148,6 @@ class JointNorms(Branch):
         rest = torch.nn.functional.pad(self.rest(), (0, 1), value=1.0)
         return powers.reshape(powers.shape[0] * self.images, self.norms + 1) - rest
 
-    @torch.jit.unused
-    @torch.no_grad()
-    def scale(self, factor: float) -> None:
-        """Multiply the energy by a positive factor."""
-        core = self.core
-        core.top.copy_(_raw(factor * softplus(core.top)))
-        core.linear.copy_(torch.where(core.free, factor * core.linear, _raw(factor * softplus(core.linear))))
-
     def slopes(self, y: Tensor) -> Tensor:
         """Return the derivatives ``[p, 13]`` of the unaveraged energy at ``y[p, 13]``."""
         rows = self.one_image()
@@ -174,7 +173,7 @@ def mean_energy(networks: Sequence[EnergySymmetrised]) -> EnergySymmetrised:
         answer.growth.copy_(torch.log(torch.expm1(growth)))
         for place, network in zip(answer.branches, networks, strict=True):
             place.load_state_dict(network.branches[0].state_dict())
-            place.scale(share)  # type: ignore[operator]
+            place.core.scale(share)  # type: ignore[union-attr, operator]
     return answer
 
 
@@ -188,12 +187,6 @@ def start(norms: int) -> tuple[Tensor, Tensor]:
         A[k, :, 0] += strut / strut.norm()
     B[1::4] = -A[1::4]
     return A, B
-
-
-def _raw(positive: Tensor) -> Tensor:
-    """Return the number whose softplus is ``positive``, exact for tiny ones and for large ones."""
-    tiny = torch.finfo(positive.dtype).tiny
-    return positive + torch.log(-torch.expm1(-positive.clamp_min(tiny)))
 
 
 def image_turns() -> Tensor:

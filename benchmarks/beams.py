@@ -1,0 +1,268 @@
+"""Beams of a periodic cell, batched over load paths: they stretch, shear, bend, twist and buckle between stiff joints.
+
+Two-node elements of geometrically exact beams (Simo 1985, doi 10.1016/0045-7825(85)90050-7) with one point of
+integration. The relative rotation of the nodes of an element is its curvature and the mean of their rotations its
+frame, so a rigid rotation strains nothing (Crisfield & Jelenić 1999, doi 10.1098/rspa.1999.0352). An element of rest
+length ``h`` whose axis has the stretch ``λ``, the shear angle ``γ`` and the curvature ``κ`` per rest length stores,
+over ``EA``,
+
+    ``h [ a(λ) + ½ k tan²γ + ½ λ^−p (d₁ κ₁² + d (κ₂² + κ₃²)) ]``  with  ``a′ = ln λ / λ^b``:
+
+a logarithmic law in tension whose section thins (``b = 1`` for an incompressible one). Unknown are displacement and
+rotation of the nodes, periodic from cell to cell; rotations are quaternions, updated after every load step.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import grad, hessian, vmap
+
+POISSON, SHEAR = 0.5, 0.89  # of the material; and what of a round section carries shear
+ELEMENTS = 6  # of a strut between its joints
+UNEVEN = 3e-5  # force on the nodes, over EA: beams that are perfectly straight would not buckle
+FORCE, LARGEST = 1e-8, 1e-6  # over EA, on any node: wanted, and borne where rounding stops the iteration
+MOST = 60  # iterations
+FARTHEST = 0.15  # any unknown in an iteration
+SOFTEST = 1e-5  # curvature of the energy that an unstable direction is given
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Constants of a cell of side one.
+
+    Attributes
+    ----------
+    edges : bool
+        Whether there are struts along the edges of the cube beside its diagonals.
+    tension : float
+        ``EA`` over the area of a face, Pa.
+    radius : float
+        Of the section.
+    joint : float
+        Length of the stiff ends; 0 for none.
+    joint_tension, joint_bending : float
+        How much stiffer these are.
+    thinning : float
+        Exponent ``b`` of the law in tension.
+    softening : float
+        Exponent ``p`` by which a stretched beam bends more easily.
+    """
+
+    edges: bool
+    tension: float
+    radius: float
+    joint: float
+    joint_tension: float
+    joint_bending: float
+    thinning: float
+    softening: float
+
+
+class Beams:
+    """The beams of a cell; stresses are in units of ``EA``."""
+
+    def __init__(self, cell: Cell, elements: int = ELEMENTS, uneven: float = UNEVEN):
+        self.cell = cell
+        second = cell.radius**2 / 4.0  # moment of area over area
+        self.bending, self.twist, self.shear = second, second / (1.0 + POISSON), 0.5 * SHEAR / (1.0 + POISSON)
+        corner, middle = np.full(3, -0.5), np.zeros(3)
+        struts = [(0, 1, middle, np.array(end)) for end in itertools.product((-0.5, 0.5), repeat=3)]
+        if cell.edges:
+            struts += [(1, 1, corner, corner + side) for side in np.eye(3)]
+        parts, self.nodes = [], 2  # the joint in the middle, the one at the corners
+        for first, last, begin, end in struts:
+            parts.append(self._strut(first, last, begin, end, elements))
+        ends, vectors, lengths, joints, frames = zip(*parts, strict=True)
+        self.ends, self.vectors = torch.tensor(np.concatenate(ends)), torch.tensor(np.concatenate(vectors))
+        self.lengths, self.joints = torch.tensor(np.concatenate(lengths)), torch.tensor(np.concatenate(joints))
+        self.frames = torch.tensor(np.concatenate(frames))
+        self.places = torch.cat([6 * self.ends[:, [k]] + torch.arange(6) for k in (0, 1)], 1)  # [e, 12]
+        corner_moves = range(6, 9)  # with the cell: no unknowns
+        self.free = torch.tensor([place for place in range(6 * self.nodes) if place not in corner_moves])
+        generator = torch.Generator().manual_seed(0)
+        push = torch.zeros(self.nodes, 6, dtype=torch.float64)
+        push[2:, :3] = uneven * torch.randn(self.nodes - 2, 3, generator=generator, dtype=torch.float64)
+        self.push = push.reshape(-1)
+        self._energies, self._forces = vmap(self._energy), vmap(grad(self._energy))
+        self._curvatures, self._by_vector = vmap(hessian(self._energy)), vmap(grad(self._energy, argnums=1))
+
+    def _strut(
+        self, first: int, last: int, begin: np.ndarray, end: np.ndarray, elements: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return nodes ``[e, 2]``, vectors ``[e, 3]``, lengths, joint or not, frames ``[e, 4]`` of its elements."""
+        length, joint = float(np.linalg.norm(end - begin)), self.cell.joint
+        inner = joint + (length - 2.0 * joint) * np.arange(elements + 1) / elements
+        places = inner if joint == 0.0 else np.concatenate([[0.0], inner, [length]])
+        between = self.nodes + np.arange(len(places) - 2)
+        self.nodes += len(between)
+        nodes = np.concatenate([[first], between, [last]])
+        parts = np.diff(places) / length
+        axis = (end - begin) / length
+        frame = np.array([1.0 + axis[0], 0.0, -axis[2], axis[1]])  # turns the first base vector into the axis
+        frame /= np.linalg.norm(frame)
+        stiff = np.zeros(len(parts), dtype=bool)
+        stiff[[0, -1]] = joint > 0.0
+        return (
+            np.stack([nodes[:-1], nodes[1:]], 1), parts[:, None] * (end - begin), parts * length, stiff,
+            np.tile(frame, (len(parts), 1)),
+        )  # fmt: skip
+
+    def _energy(
+        self, moves: Tensor, vector: Tensor, first: Tensor, last: Tensor, frame: Tensor, h: Tensor, joint: Tensor
+    ) -> Tensor:
+        """Return the energy of an element for the ``moves[12]`` of its nodes.
+
+        ``vector[3]`` is ``F`` times its rest vector, ``first`` and ``last`` the rotations of its nodes before.
+        """
+        cell = self.cell
+        axis = (vector + moves[6:9] - moves[:3]) / h
+        one, other = _product(_rotation(moves[3:6]), first), _product(_rotation(moves[9:]), last)
+        mean = one + other
+        local = _turned_back(_product(mean / mean.square().sum().sqrt(), frame), axis)
+        stretch = 0.5 * axis.square().sum().log()
+        rest = 1.0 - cell.thinning
+        tension = 0.5 * stretch**2  # for b = 1
+        if rest != 0.0:
+            tension = (1.0 + torch.exp(rest * stretch) * (rest * stretch - 1.0)) / rest**2
+        half = _product(torch.cat([one[:1], -one[1:]]), other)[1:]  # half the angle, in the length of its sine
+        size = half.square().sum()
+        curvature = _turned_back(frame, 2.0 * half * (1.0 + size / 6.0 + 3.0 * size**2 / 40.0) / h)
+        bent = self.twist * curvature[0] ** 2 + self.bending * curvature[1:].square().sum()
+        sheared = self.shear * (local[1] ** 2 + local[2] ** 2) / local[0] ** 2
+        in_tension = torch.where(joint, cell.joint_tension, 1.0)
+        in_bending = torch.where(joint, cell.joint_bending, 1.0)
+        return h * (in_tension * tension + 0.5 * in_bending * (sheared + bent * torch.exp(-cell.softening * stretch)))
+
+    def _elements(self, u: Tensor, F: Tensor, turns: Tensor) -> tuple[Tensor, ...]:
+        """Return the arguments of :meth:`_energy` for all elements of all cells, ``[b·e, ...]``."""
+        b, e = len(u), len(self.lengths)
+        vectors = torch.einsum("bij,ej->bei", F, self.vectors).reshape(b * e, 3)
+        first, last = (turns[:, self.ends[:, k]].reshape(-1, 4) for k in (0, 1))
+        same = (values.expand(b, *values.shape).flatten(0, 1) for values in (self.frames, self.lengths, self.joints))
+        return u[:, self.places].reshape(-1, 12), vectors, first, last, *same
+
+    def energy(self, u: Tensor, F: Tensor, turns: Tensor) -> Tensor:
+        """Return the energy ``[b]`` for unknowns ``u[b, n]``, ``F[b, 3, 3]`` and rotations ``turns[b, nodes, 4]``."""
+        return self._energies(*self._elements(u, F, turns)).view(len(u), -1).sum(1) - u @ self.push
+
+    def forces(self, u: Tensor, F: Tensor, turns: Tensor) -> Tensor:
+        """Return the derivatives ``[b, free]`` of the energy by the unknowns."""
+        parts = self._forces(*self._elements(u, F, turns)).reshape(len(u), -1)
+        return (torch.zeros_like(u).index_add_(1, self.places.reshape(-1), parts) - self.push)[:, self.free]
+
+    def curvature(self, u: Tensor, F: Tensor, turns: Tensor) -> Tensor:
+        """Return the second derivatives ``[b, free, free]`` of the energy."""
+        b, n = u.shape
+        parts = self._curvatures(*self._elements(u, F, turns)).reshape(b, -1)
+        places = (self.places[:, :, None] * n + self.places[:, None, :]).reshape(-1)
+        whole = torch.zeros(b, n * n, dtype=u.dtype).index_add_(1, places, parts).view(b, n, n)
+        return whole[:, self.free][:, :, self.free]
+
+    def stress(self, u: Tensor, F: Tensor, turns: Tensor) -> Tensor:
+        """Return the first Piola–Kirchhoff stress ``[b, 3, 3]``: the derivative of the energy by ``F``."""
+        parts = self._by_vector(*self._elements(u, F, turns)).reshape(len(u), -1, 3)
+        return torch.einsum("bei,ej->bij", parts, self.vectors)
+
+    def settle(self, u: Tensor, F: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return unknowns ``[b, n]`` at a minimum of the energy near ``u``, and in which cells it was found, ``[b]``.
+
+        Newton's method; where the energy is not convex, every direction is given a positive curvature, so that it
+        leaves saddles.
+        """
+        u, active = u.clone(), torch.arange(len(u))
+        largest = torch.full((len(u),), math.inf, dtype=u.dtype)
+        for _ in range(MOST):
+            g = self.forces(u[active], F[active], turns[active])
+            largest[active] = g.abs().amax(1)
+            moving = largest[active] >= FORCE
+            active, g = active[moving], g[moving]
+            if len(active) == 0:
+                break
+            step = _descent(self.curvature(u[active], F[active], turns[active]), g)
+            step = step * (FARTHEST / step.abs().amax(1, keepdim=True)).clamp_max(1.0)
+            u[active] = self._search(u[active], step, (g * step).sum(1), F[active], turns[active])
+        return u, largest < LARGEST
+
+    def _search(self, u: Tensor, step: Tensor, slope: Tensor, F: Tensor, turns: Tensor) -> Tensor:
+        """Return ``u`` moved along ``step[b, free]``, as far as the energy falls as its ``slope[b]`` promises."""
+        value, share, left = self.energy(u, F, turns), torch.ones_like(slope), torch.arange(len(u))
+        answer, whole = u.clone(), torch.zeros_like(u)
+        whole[:, self.free] = step
+        for _ in range(20):
+            trial = u[left] + share[left, None] * whole[left]
+            allowed = value[left] + 1e-4 * share[left] * slope[left] + 1e-14
+            falls = self.energy(trial, F[left], turns[left]) <= allowed
+            answer[left[falls]] = trial[falls]
+            left = left[~falls]
+            if len(left) == 0:
+                break
+            share[left] *= 0.4
+        return answer
+
+    def run(self, F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``P[b, t, 3, 3]`` along ``F[b, t, 3, 3]`` from rest on, and which points settled, ``[b, t]``."""
+        steps, b = torch.tensor(F), len(F)
+        shifts = torch.zeros(b, self.nodes, 3, dtype=torch.float64)
+        turns = torch.zeros(b, self.nodes, 4, dtype=torch.float64)
+        turns[:, :, 0] = 1.0
+        stress, settled = np.zeros(F.shape), np.zeros(F.shape[:2], dtype=bool)
+        for t in range(F.shape[1]):
+            u = torch.nn.functional.pad(shifts, (0, 3)).view(b, -1)
+            u, fine = self.settle(u, steps[:, t], turns)
+            stress[:, t], settled[:, t] = self.stress(u, steps[:, t], turns).numpy(), fine.numpy()
+            shifts, spins = u.view(b, -1, 6).split(3, 2)
+            turns = _product(_rotation(spins), turns)
+            turns = turns / turns.norm(dim=2, keepdim=True)
+            self.last = torch.nn.functional.pad(shifts, (0, 3)).view(b, -1), turns
+        return stress, settled
+
+    def moduli(self, F: np.ndarray, step: float = 1e-5) -> np.ndarray:
+        """Return ``∂P/∂F[b, 9, 9]`` at the end of the last run, where it had ``F[b, 3, 3]``: by central differences."""
+        (u, turns), F_now = self.last, torch.tensor(F)
+        b = len(u)
+        direct = torch.zeros(b, 9, 9, dtype=u.dtype)
+        forces = torch.zeros(b, len(self.free), 9, dtype=u.dtype)
+        for k in range(9):
+            shift = torch.zeros(9, dtype=u.dtype)
+            shift[k] = step
+            ahead, behind = F_now + shift.view(3, 3), F_now - shift.view(3, 3)
+            direct[:, :, k] = (self.stress(u, ahead, turns) - self.stress(u, behind, turns)).view(b, 9) / (2.0 * step)
+            forces[:, :, k] = (self.forces(u, ahead, turns) - self.forces(u, behind, turns)) / (2.0 * step)
+        softer = forces.transpose(1, 2) @ torch.linalg.solve(self.curvature(u, F_now, turns), forces)
+        return (direct - softer).numpy()
+
+
+def _descent(curvature: Tensor, g: Tensor) -> Tensor:
+    """Return Newton's steps ``[b, n]``, where the ``curvature[b, n, n]`` is not positive with its absolute value."""
+    factor, info = torch.linalg.cholesky_ex(0.5 * (curvature + curvature.transpose(1, 2)))
+    step, convex = torch.zeros_like(g), info == 0
+    step[convex] = -torch.cholesky_solve(g[convex].unsqueeze(2), factor[convex])[:, :, 0]
+    for place in torch.nonzero(~convex)[:, 0]:
+        sizes, directions = torch.linalg.eigh(curvature[place])
+        step[place] = -directions @ ((directions.T @ g[place]) / sizes.abs().clamp_min(SOFTEST))
+    return step
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Return the quaternion ``[..., 4]`` of the rotation ``b`` followed by ``a``."""
+    a0, a1, b0, b1 = a[..., :1], a[..., 1:], b[..., :1], b[..., 1:]
+    scalar = a0 * b0 - (a1 * b1).sum(-1, keepdim=True)
+    return torch.cat([scalar, a0 * b1 + b0 * a1 + torch.linalg.cross(a1, b1)], -1)
+
+
+def _rotation(vector: Tensor) -> Tensor:
+    """Return the quaternion ``[..., 4]`` of a rotation vector of less than one radian: its series, smooth at zero."""
+    size = 0.25 * vector.square().sum(-1, keepdim=True)
+    cosine = 1.0 - size / 2.0 + size**2 / 24.0 - size**3 / 720.0
+    return torch.cat([cosine, 0.5 * vector * (1.0 - size / 6.0 + size**2 / 120.0 - size**3 / 5040.0)], -1)
+
+
+def _turned_back(turn: Tensor, vector: Tensor) -> Tensor:
+    """Return ``vector[3]`` in the frame of the quaternion ``turn[4]``."""
+    axis = -turn[1:]
+    twice = 2.0 * torch.linalg.cross(axis, vector)
+    return vector + turn[0] * twice + torch.linalg.cross(axis, twice)
