@@ -252,9 +252,7 @@ def errors(network: EnergySymmetrised, F: np.ndarray, P: np.ndarray, scale: floa
     return table
 
 
-def on_computed(
-    members: list[EnergySymmetrised], paths: dict[str, tuple[np.ndarray, np.ndarray]], scale: float
-) -> Table:
+def on_computed(members: list[EnergySymmetrised], paths: Paths, scale: float) -> Table:
     """Return of each path the error of the mean of the members and how far they lie from it, both over its norm."""
     table = {}
     for name, (F, P) in paths.items():
