@@ -7,7 +7,7 @@ from pointlaw.data import Dataset, sample
 from pointlaw.errors import InputError
 from pointlaw.laws import Figures, Verdict, audit, judge, measure, measure_alone
 from pointlaw.laws.audit import GOALS, envelope_paths, refine, stands
-from pointlaw.laws.audit.physics import cycle_work, ellipses, rotation_error
+from pointlaw.laws.audit.physics import cycle_work, ellipses, ellipticity, rotation_error
 from pointlaw.laws.audit.reading import stress_refinement
 from pointlaw.laws.card import Envelope
 from pointlaw.materials import J2, FiniteJ2, LinearElastic, Material, NeoHooke, Response, StateLayout
@@ -129,6 +129,41 @@ class NotObjective(Material):
 def test_a_law_that_takes_a_rotation_for_a_strain_is_caught(large) -> None:
     assert rotation_error(NotObjective(), large) > 1.0
     assert audit(NotObjective(), large).rotation > 1.0
+
+
+def test_at_rest_the_acoustic_tensor_has_the_moduli_of_shear_and_pressure_waves() -> None:
+    mu, K = 2.0, 5.0
+    rest = F3.reference[None]
+    tangent = NeoHooke(mu=mu, K=K).update(rest, np.zeros((1, 0)), 1.0).tangent
+    assert ellipticity(tangent)[0] == pytest.approx(mu / (K + 4.0 * mu / 3.0), rel=1e-12)
+
+
+def saint_venant(F: np.ndarray, lame: float = 1.0, mu: float = 1.0) -> np.ndarray:
+    """∂P/∂F[9, 9] of P = F (λ tr(E) 1 + 2 µ E)."""
+    I, d = np.eye(len(F)), len(F)  # noqa: E741
+    E = 0.5 * (F.T @ F - I)
+    S = lame * np.trace(E) * I + 2.0 * mu * E
+    C = lame * np.einsum("MJ,NL->MJNL", I, I)
+    C = C + mu * (np.einsum("MN,JL->MJNL", I, I) + np.einsum("ML,JN->MJNL", I, I))
+    moduli = np.einsum("ik,JL->iJkL", I, S) + np.einsum("iM,MJNL,kN->iJkL", F, C, F)
+    return moduli.reshape(d * d, d * d)
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_a_body_that_is_squeezed_below_one_over_root_three_is_not_elliptic(d: int) -> None:
+    """Saint-Venant and Kirchhoff: ∂P₁₁/∂F₁₁ = ½ (λ + 2µ)(3 F₁₁² − 1), an acoustic eigenvalue along the axis."""
+    stretches = (0.55, 0.95)
+    tangents = np.array([saint_venant(np.diag([stretch] + [1.0] * (d - 1))) for stretch in stretches])
+    squeezed, sound = ellipticity(tangents)
+    assert tangents[0, 0, 0] == pytest.approx(0.5 * 3.0 * (3.0 * 0.55**2 - 1.0))
+    assert squeezed <= 0.99 * tangents[0, 0, 0] / np.abs(tangents[0]).max()
+    assert sound > 0.1
+
+
+def test_only_the_tangent_of_a_finite_law_has_an_acoustic_tensor(large, kept_back) -> None:
+    assert ellipticity(None).size == 0
+    assert audit(NeoHooke(mu=1.0, K=5.0), large).elliptic > 0.0
+    assert audit(SPRING, kept_back).elliptic is None
 
 
 def test_under_stress_control_a_law_that_counts_its_steps_answers_with_other_strains(kept_back) -> None:

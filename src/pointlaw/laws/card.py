@@ -128,6 +128,8 @@ class Figures(pydantic.BaseModel):
     softest, soft_share : float
         Smallest eigenvalue of the symmetric part of the tangent over its largest, worst point; and the share of
         points where it is negative.
+    elliptic : float
+        Smallest eigenvalue of the acoustic tensor over its largest, worst point and direction; finite strain only.
     cycle_work, cycle_loss : float
         Work of closed strain cycles over the work put in: the smallest (negative: the law gives work away), and the
         mean, which is the share that the law dissipates.
@@ -159,6 +161,7 @@ class Figures(pydantic.BaseModel):
     tangent_check: float
     softest: float
     soft_share: float | None = None
+    elliptic: float | None = None
     cycle_work: float | None = None
     cycle_loss: float | None = None
     rotation: float | None = None

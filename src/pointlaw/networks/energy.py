@@ -4,7 +4,8 @@ The energy is a convex function of arguments that are linear in ``(C, cof C, J)`
 is polyconvex and depends on ``F`` through ``C``: it is objective and the Cauchy stress is symmetric. A term linear in
 ``J`` takes the stress at rest away without touching convexity (Linden et al. 2023, doi 10.1016/j.jmps.2023.105363),
 and ``c (J − 1 − ln J)`` lets the energy grow without bound when the volume vanishes. Stress and tangent are written
-out; nothing is left to automatic differentiation but the training.
+out; nothing is left to automatic differentiation but the training. A branch that is told not to be convex keeps all of
+this but polyconvexity.
 """
 
 from abc import abstractmethod

@@ -1,4 +1,4 @@
-"""A polyconvex energy of F, averaged over the 24 rotations of the cube.
+"""An energy of F, polyconvex unless told otherwise, averaged over the 24 rotations of the cube.
 
 The first layer acts on ``F`` and ``cof F`` together: its units are the norms ``|F A + cof(F) B|`` with learned matrices
 ``A`` and ``B``; above them stands a convex network that also sees ``J``. The mean over the rotations ``Q`` of the
@@ -12,6 +12,9 @@ in any is polyconvex. It is objective, and cheap: since ``FᵀF = C``, ``cof(F)�
 
 which is linear in what all energies here take. With ``B = 0`` it is the stretch of fibres, with ``A = 0`` that of
 areas; with ``B = −A`` it measures how far ``F`` is from a rotation, which the two apart cannot.
+
+Not every body has a polyconvex energy: a lattice loses ellipticity when its struts buckle. With ``convex=False`` the
+function of the norms may be any; the rest stays as it is.
 """
 
 from collections.abc import Callable, Sequence

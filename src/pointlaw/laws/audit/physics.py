@@ -20,6 +20,7 @@ from pointlaw.tensors import Array
 
 RADII = (0.1, 0.4, 1.0)  # of the cycles, as shares of the strains in the data
 PLANES = 12
+DIRECTIONS = 200  # in which the acoustic tensor is looked at
 SMALLEST_CYCLE, LARGEST_CYCLE = 32, 240  # steps
 
 
@@ -132,6 +133,41 @@ def softness(tangent: Array | None) -> Array:
     symmetric = symmetric[np.isfinite(symmetric).all(axis=(-1, -2))]
     values = np.linalg.eigvalsh(symmetric)
     return ratio(values[:, 0], np.abs(values).max(axis=-1)) if len(values) else np.empty(0)
+
+
+def ellipticity(tangent: Array | None) -> Array:
+    """Return the smallest eigenvalue of the acoustic tensor over the largest, ``[points]``, of all finite points.
+
+    The acoustic tensor ``A_ik = n_J ∂P_iJ/∂F_kL n_L`` of a direction ``n`` is positive for all of them where the law is
+    elliptic: there waves travel, and no localisation is possible (Hadamard's condition). Its eigenvalues are taken in
+    ``DIRECTIONS`` of them. Empty unless ``tangent[..., m, m]`` is that of ``F → P``, with ``m`` = 9 or 4.
+    """
+    if tangent is None or tangent.shape[-1] not in (4, 9):
+        return np.empty(0)
+    d = round(tangent.shape[-1] ** 0.5)
+    moduli = tangent.reshape(-1, d, d, d, d)
+    moduli = moduli[np.isfinite(moduli).all(axis=(1, 2, 3, 4))]
+    directions = _half_sphere(DIRECTIONS) if d == 3 else _half_circle(DIRECTIONS)
+    answer = np.empty(len(moduli))
+    for first in range(0, len(moduli), 256):
+        part = np.einsum("piJkL,nJ,nL->pnik", moduli[first : first + 256], directions, directions, optimize=True)
+        values = np.linalg.eigvalsh(0.5 * (part + np.swapaxes(part, -1, -2)))
+        answer[first : first + 256] = ratio(values[..., 0].min(axis=1), np.abs(values).max(axis=(1, 2)))
+    return answer
+
+
+def _half_circle(count: int) -> Array:
+    """Return unit vectors ``[count, 2]`` over half a circle."""
+    angle = np.pi * np.arange(count) / count
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def _half_sphere(count: int) -> Array:
+    """Return unit vectors ``[count, 3]`` spread evenly over half a sphere, along a spiral of the golden angle."""
+    height = (np.arange(count) + 0.5) / count
+    angle = np.pi * (3.0 - 5.0**0.5) * np.arange(count)
+    radius = np.sqrt(1.0 - height**2)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
 
 
 def least_dissipation(material: Material, dataset: Dataset, *, paths: int = 20) -> float | None:
