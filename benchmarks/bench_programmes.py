@@ -159,7 +159,9 @@ def observed_order(norms: list[float]) -> list[float]:
 def summary(tally: Tally, teacher: Tally) -> dict[str, float]:
     """Return the figures of a law beside its teacher's."""
     pairs = [(a, b) for n in tally.iterations for a, b in zip(tally.iterations[n], teacher.iterations[n], strict=True)]
-    difference = np.array([a - b for a, b in pairs if a >= 0 and b >= 0])
+    solved = np.array([(a, b) for a, b in pairs if a >= 0 and b >= 0])
+    difference = solved[:, 0] - solved[:, 1]
+    beyond = solved[np.abs(difference) > 1]
     gap = [np.linalg.norm(tally.ends[n] - u) / max(np.linalg.norm(u), 1e-12) for n, u in teacher.ends.items()]
     return {
         "steps": len(pairs),
@@ -167,6 +169,8 @@ def summary(tally: Tally, teacher: Tally) -> dict[str, float]:
         "unfinished": tally.unfinished,
         "iterations": float(np.mean([a for a, _ in pairs if a >= 0])),
         "within_one": float(np.mean(np.abs(difference) <= 1)),
+        "beyond_at_onset": int(np.count_nonzero(beyond.min(axis=1) == 1)),  # one of the two stayed elastic
+        "beyond": len(beyond),
         "most_above": int(difference.max()),
         "most_below": int(difference.min()),
         "orders": len(tally.orders),
@@ -199,10 +203,11 @@ def main() -> None:
     table = {name: summary(tally, tallies["teacher"]) for name, tally in tallies.items()}
     print(f"{options.programmes} programmes of {STEPS} steps, half of them force-driven; largest strain of the teacher "
           f"{tallies['teacher'].strain:.2%}, of the training {PATHS['bound']:.2%}")  # fmt: skip
-    print(f"{'law':<22}{'cuts':>6}{'unfinished':>12}{'Newton':>8}{'within ±1':>11}{'most':>10}"
+    print(f"{'law':<22}{'cuts':>6}{'unfinished':>12}{'Newton':>8}{'within ±1':>11}{'others (onset)':>16}{'most':>8}"
           f"{'order':>7}{'10 %':>6}{'of':>5}{'displacement':>14}{'seconds':>9}")  # fmt: skip
     for name, row in table.items():
         print(f"{name:<22}{row['cuts']:>6}{row['unfinished']:>12}{row['iterations']:>8.2f}{row['within_one']:>11.2%}"
+              f"{row['beyond']:>8} ({row['beyond_at_onset']:>5})"
               f"{row['most_below']:>+5d}/{row['most_above']:>+d}  {row['order']:>7.2f}{row['order_10']:>6.2f}"
               f"{row['orders']:>5}{row['displacement_gap']:>13.2%}{row['seconds']:>9.1f}")  # fmt: skip
     (OUT / "programmes.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

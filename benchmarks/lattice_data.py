@@ -20,7 +20,10 @@ Table = dict[str, dict[str, float]]
 
 
 def read(folder: Path, cell: str) -> Paths:
-    """Return ``F[t, 9]`` and ``P[t, 9]`` (Pa) of the five paths."""
+    """Return ``F[t, 9]`` and ``P[t, 9]`` (Pa) of the five paths; ends the program when the folder has none."""
+    missing = [name for name in PATHS if not (folder / f"lattice_{cell}_{name}.txt").exists()]
+    if missing:
+        raise SystemExit(f"'{folder}' has no paths {', '.join(missing)} of the cell {cell}: name the folder by --data")
     tables = {name: np.loadtxt(folder / f"lattice_{cell}_{name}.txt") for name in PATHS}
     return {name: (table[:, :9], table[:, 9:18]) for name, table in tables.items()}
 
