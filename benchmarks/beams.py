@@ -8,7 +8,8 @@ over ``EA``,
 
     ``h [ a(λ) + ½ k tan²γ + ½ λ^−p (d₁ κ₁² + d (κ₂² + κ₃²)) ]``  with  ``a′ = ln λ / λ^b``:
 
-a logarithmic law in tension whose section thins (``b = 1`` for an incompressible one). Unknown are displacement and
+a logarithmic law in tension whose section thins (``b = 1`` for an incompressible one); the ends of a strut, within the
+joints, are stiffer by a factor each in tension and in the rest. Unknown are displacement and
 rotation of the nodes, periodic from cell to cell; rotations are quaternions, updated after every load step.
 """
 
@@ -27,6 +28,7 @@ UNEVEN = 3e-5  # force on the nodes, over EA: beams that are perfectly straight 
 FORCE, LARGEST = 1e-8, 1e-6  # over EA, on any node: wanted, and borne where rounding stops the iteration
 MOST = 60  # iterations
 FARTHEST = 0.15  # any unknown in an iteration
+SPIN = 2.0  # largest rotation in a load step, radians: up to it the series in _rotation are exact to 3e-5
 SOFTEST = 1e-5  # curvature of the energy that an unstable direction is given
 
 
@@ -45,11 +47,11 @@ class Cell:
     joint : float
         Length of the stiff ends; 0 for none.
     joint_tension, joint_bending : float
-        How much stiffer these are.
+        How much stiffer these are, the second in bending, twist and shear.
     thinning : float
         Exponent ``b`` of the law in tension.
     softening : float
-        Exponent ``p`` by which a stretched beam bends more easily.
+        Exponent ``p``: positive if a stretched beam bends more easily, negative if less.
     """
 
     edges: bool
@@ -168,7 +170,7 @@ class Beams:
         return torch.einsum("bei,ej->bij", parts, self.vectors)
 
     def settle(self, u: Tensor, F: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return unknowns ``[b, n]`` at a minimum of the energy near ``u``, and in which cells it was found, ``[b]``.
+        """Return unknowns ``[b, n]`` in equilibrium near ``u``, and in which cells it was found, ``[b]``.
 
         Newton's method; where the energy is not convex, every direction is given a positive curvature, so that it
         leaves saddles.
@@ -215,6 +217,7 @@ class Beams:
             u, fine = self.settle(u, steps[:, t], turns)
             stress[:, t], settled[:, t] = self.stress(u, steps[:, t], turns).numpy(), fine.numpy()
             shifts, spins = u.view(b, -1, 6).split(3, 2)
+            settled[:, t] &= (spins.norm(dim=2).amax(1) < SPIN).numpy()
             turns = _product(_rotation(spins), turns)
             turns = turns / turns.norm(dim=2, keepdim=True)
             self.last = torch.nn.functional.pad(shifts, (0, 3)).view(b, -1), turns
@@ -255,7 +258,7 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _rotation(vector: Tensor) -> Tensor:
-    """Return the quaternion ``[..., 4]`` of a rotation vector of less than one radian: its series, smooth at zero."""
+    """Return the quaternion ``[..., 4]`` of a rotation vector of less than ``SPIN``: its series, smooth at zero."""
     size = 0.25 * vector.square().sum(-1, keepdim=True)
     cosine = 1.0 - size / 2.0 + size**2 / 24.0 - size**3 / 720.0
     return torch.cat([cosine, 0.5 * vector * (1.0 - size / 6.0 + size**2 / 120.0 - size**3 / 5040.0)], -1)

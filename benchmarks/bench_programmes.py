@@ -169,7 +169,7 @@ def summary(tally: Tally, teacher: Tally) -> dict[str, float]:
         "unfinished": tally.unfinished,
         "iterations": float(np.mean([a for a, _ in pairs if a >= 0])),
         "within_one": float(np.mean(np.abs(difference) <= 1)),
-        "beyond_at_onset": int(np.count_nonzero(beyond.min(axis=1) == 1)),  # one of the two stayed elastic
+        "beyond_one_in_one": int(np.count_nonzero(beyond.min(axis=1) == 1)),  # one of the two took a single iteration
         "beyond": len(beyond),
         "most_above": int(difference.max()),
         "most_below": int(difference.min()),
@@ -203,11 +203,11 @@ def main() -> None:
     table = {name: summary(tally, tallies["teacher"]) for name, tally in tallies.items()}
     print(f"{options.programmes} programmes of {STEPS} steps, half of them force-driven; largest strain of the teacher "
           f"{tallies['teacher'].strain:.2%}, of the training {PATHS['bound']:.2%}")  # fmt: skip
-    print(f"{'law':<22}{'cuts':>6}{'unfinished':>12}{'Newton':>8}{'within ±1':>11}{'others (onset)':>16}{'most':>8}"
+    print(f"{'law':<22}{'cuts':>6}{'unfinished':>12}{'Newton':>8}{'within ±1':>11}{'others (1 to 3)':>16}{'most':>8}"
           f"{'order':>7}{'10 %':>6}{'of':>5}{'displacement':>14}{'seconds':>9}")  # fmt: skip
     for name, row in table.items():
         print(f"{name:<22}{row['cuts']:>6}{row['unfinished']:>12}{row['iterations']:>8.2f}{row['within_one']:>11.2%}"
-              f"{row['beyond']:>8} ({row['beyond_at_onset']:>5})"
+              f"{row['beyond']:>8} ({row['beyond_one_in_one']:>5})"
               f"{row['most_below']:>+5d}/{row['most_above']:>+d}  {row['order']:>7.2f}{row['order_10']:>6.2f}"
               f"{row['orders']:>5}{row['displacement_gap']:>13.2%}{row['seconds']:>9.1f}")  # fmt: skip
     (OUT / "programmes.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

@@ -4,8 +4,8 @@
 
 Prints of each path the relative error of P that remains: what no energy of this symmetry can follow (see
 ``benchmarks/lattice.py``), what polyconvexity adds to it, and both. The second is a lower bound for the mean square
-over the paths, the measure that ``benchmarks/lattice.py`` trains on; how it falls on the single paths is a choice of
-the fit. More points can only raise it. Data: doi 10.1007/s00466-020-01954-7.
+over the paths, each over its own stress; how it falls on the single paths is a choice of the fit. More points can only
+raise it. Data: doi 10.1007/s00466-020-01954-7.
 """
 
 import argparse

@@ -162,6 +162,7 @@ def test_a_body_that_is_squeezed_below_one_over_root_three_is_not_elliptic(d: in
 
 def test_only_the_tangent_of_a_finite_law_has_an_acoustic_tensor(large, kept_back) -> None:
     assert ellipticity(None).size == 0
+    assert ellipticity(np.ones((1, 6, 6))).size == 0
     assert audit(NeoHooke(mu=1.0, K=5.0), large).elliptic > 0.0
     assert audit(SPRING, kept_back).elliptic is None
 

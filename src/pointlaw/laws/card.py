@@ -129,7 +129,7 @@ class Figures(pydantic.BaseModel):
         Smallest eigenvalue of the symmetric part of the tangent over its largest, worst point; and the share of
         points where it is negative.
     elliptic : float
-        Smallest eigenvalue of the acoustic tensor over its largest, worst point and direction; finite strain only.
+        Smallest eigenvalue of the acoustic tensor over its largest, worst point, of 200 directions; finite strain only.
     cycle_work, cycle_loss : float
         Work of closed strain cycles over the work put in: the smallest (negative: the law gives work away), and the
         mean, which is the share that the law dissipates.

@@ -99,7 +99,9 @@ class EnergySymmetrised(EnergyNetwork):
 
 
 class JointNorms(Branch):
-    """A convex function of ``|F A + cof(F) B|`` for some learned ``A`` and ``B`` and of ``J``, all images of the cube.
+    """A function of ``|F A + cof(F) B|`` for some learned ``A`` and ``B`` and of ``J``, over all images of the cube.
+
+    Convex unless told otherwise.
 
     Parameters
     ----------

@@ -140,7 +140,7 @@ def ellipticity(tangent: Array | None) -> Array:
 
     The acoustic tensor ``A_ik = n_J ∂P_iJ/∂F_kL n_L`` of a direction ``n`` is positive for all of them where the law is
     elliptic: there waves travel, and no localisation is possible (Hadamard's condition). Its eigenvalues are taken in
-    ``DIRECTIONS`` of them. Empty unless ``tangent[..., m, m]`` is that of ``F → P``, with ``m`` = 9 or 4.
+    ``DIRECTIONS`` of them. ``tangent[..., m, m]`` is that of ``F → P``; empty unless ``m`` is 9 or 4.
     """
     if tangent is None or tangent.shape[-1] not in (4, 9):
         return np.empty(0)
