@@ -7,7 +7,7 @@ ones. Therefore the cells are computed as beams with seven constants that were f
 public data are used. The least squares are solved by the method of Levenberg and Marquardt with the Jacobian in closed
 form, and the law is the mean of fits from different starts.
 
-    python benchmarks/lattice.py --cell X [--out lattice_X.safetensors] [--minutes 10] [--energy free | polyconvex]
+    python benchmarks/lattice.py --cell X [--out lattice_X.safetensors] [--minutes 8] [--energy free | polyconvex]
                                  [--computed 240] [--hold-out]
 
 Both kinds of energy are objective, cubic and free of stress at rest by construction. ``free`` is the default: where
@@ -276,7 +276,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--energy", choices=tuple(MODELS), default="free")
     parser.add_argument("--computed", type=int, default=240, help="mixed paths of the beams that are trained on")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of each training, by the clock on the wall")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of each training, by the clock on the wall")
     parser.add_argument("--members", type=int, default=2, help="fits whose mean is the law")
     parser.add_argument("--starts", type=int, default=4, help="from which the fits begin; the best go on")
     parser.add_argument(
