@@ -222,7 +222,7 @@ def ellipticity(cell: Cell, ends: dict[str, np.ndarray], steps: int = 12) -> Tab
     beams, answer = Beams(cell), {}
     gradients = np.array(list(ends.values()))
     for title, share in (("at rest", 0.0), ("half way", 0.5), ("at the end", 1.0)):
-        load = share * np.linspace(0.0, 1.0, steps + 1)[None, :, None, None] ** EARLY
+        load = share * np.linspace(0.0, 1.0, steps + 1 if share else 1)[None, :, None, None] ** EARLY
         F = np.eye(3) + load * gradients[:, None]
         settled = beams.run(F)[1][:, -1]
         answer[title] = np.where(settled, smallest(beams.moduli(F[:, -1]).reshape(-1, 3, 3, 3, 3)), np.nan)

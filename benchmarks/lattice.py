@@ -59,6 +59,8 @@ from pointlaw.networks.energy_residuals import StressResiduals  # noqa: E402
 from pointlaw.networks.energy_symmetrised import mean_energy  # noqa: E402
 
 Computed = list[tuple[np.ndarray, np.ndarray]]  # F and P of the points of a path, without rest
+COMPUTED = "mixed paths computed as beams"
+PUBLIC = "doi 10.1007/s00466-020-01954-7, CC BY 4.0"
 MODELS = {
     "free": {"hidden": [24, 8], "norms": 12, "convex": False},
     "polyconvex": {"hidden": [32, 12], "norms": 12, "convex": True},
@@ -94,7 +96,7 @@ def trained_on(paths: Paths, computed: Computed, cell: str) -> Dataset:
     for F, P in paths.values():
         taken = chosen(F)[0]
         parts += [(F[rows[taken[rows]]], P[rows[taken[rows]]]) for rows in branches(F).values()]
-    return dataset(parts + from_rest(computed), cell)
+    return dataset(parts + from_rest(computed), cell, f"{PUBLIC}; {COMPUTED}" if computed else PUBLIC)
 
 
 def from_rest(computed: Computed) -> Computed:
@@ -102,7 +104,7 @@ def from_rest(computed: Computed) -> Computed:
     return [(np.vstack([REST, F]), np.vstack([np.zeros(9), P])) for F, P in computed]
 
 
-def dataset(parts: Computed, cell: str) -> Dataset:
+def dataset(parts: Computed, cell: str, source: str) -> Dataset:
     """Return paths ``(F, P)`` as a dataset, repeating the last row of the shorter ones."""
     times = max(len(F) for F, _ in parts)
     strain, stress = (
@@ -111,7 +113,7 @@ def dataset(parts: Computed, cell: str) -> Dataset:
     )
     card = DatasetCard(
         kinematics="finite_strain_3d", units=Units(stress="Pa"), teacher=f"beam lattice {cell}",
-        parameters={"source": "doi 10.1007/s00466-020-01954-7, CC BY 4.0; mixed paths computed as beams"},
+        parameters={"source": source},
     )  # fmt: skip
     return Dataset(time=np.linspace(0.0, 1.0, times), strain=strain, stress=stress, card=card)
 
@@ -323,7 +325,7 @@ def main() -> None:
     print("computed, unseen: " + ", ".join(f"{name} {100 * value:.2f} %" for name, value in figures.items()))
     law = make_law(
         network, scaling, name=f"lattice {given.cell}", training=trained_on(paths, computed, given.cell),
-        kept_back=dataset(from_rest(list(unseen.values())), given.cell), seed=given.seed,
+        kept_back=dataset(from_rest(list(unseen.values())), given.cell, COMPUTED), seed=given.seed,
         settings={
             "method": "Levenberg-Marquardt on public and computed paths, mean of members", "energy": given.energy,
             "computed": given.computed, "minutes": given.minutes, "members": given.members, "starts": given.starts,
