@@ -173,10 +173,12 @@ def residuals(
 
     The mean square over the public paths and that over the computed ones count the same.
     """
-    groups = [[(F[chosen(F)[0]], P[chosen(F)[0]], chosen(F)[1][chosen(F)[0]]) for F, P in paths.values()]]
-    groups.append([(F, P, np.ones(len(F))) for F, P in computed])
+    public = []
+    for F, P in paths.values():
+        taken, count = chosen(F)
+        public.append((F[taken], P[taken], count[taken]))
     parts = []
-    for group in groups:
+    for group in (public, [(F, P, np.ones(len(F))) for F, P in computed]):
         for F, stress, count in group:
             w = np.sqrt(count)
             mean = np.linalg.norm(w[:, None] * stress) / np.linalg.norm(w) / scale
