@@ -189,3 +189,13 @@ def test_kept_back_paths_are_not_among_those_it_learns_from(folder) -> None:
     kept, _ = load_dataset(folder / "steel.h5").split(0.25, 0.75, seed=0)
     assert trained.law.card.provenance.kept_back_sha256 == kept.sha256
     assert np.isfinite(trained.law.card.figures.error_mean)
+
+
+def test_paths_that_are_kept_back_twice_are_refused_before_training(folder, steel) -> None:
+    twice = Dataset(**{name: np.concatenate([array, array]) for name, array in steel.arrays.items()}, card=steel.card)
+    save_dataset(folder / "steel.h5", twice)
+    (folder / "train.toml").write_text(GRU_8 + QUICK, encoding="utf-8")
+    epochs = []
+    with pytest.raises(InputError, match="kept-back paths are training paths"):
+        train_law(read_train_file(folder / "train.toml"), folder, on_epoch=epochs.append)
+    assert not epochs

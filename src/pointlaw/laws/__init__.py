@@ -10,7 +10,7 @@ from pointlaw.laws.explain import Explanation, explain
 from pointlaw.laws.file import load_law, load_torchscript, read_card, save_law, write_card
 from pointlaw.laws.guard import Guarded, OutsidePaths, outside_paths
 from pointlaw.laws.learned import LearnedMaterial, one_thread
-from pointlaw.laws.make import audit_again, make_law
+from pointlaw.laws.make import audit_again, check_apart, make_law
 from pointlaw.laws.neurons import LAWS, MaterialNeurons, make_material, neurons
 from pointlaw.laws.page import draw_page
 
@@ -35,6 +35,7 @@ __all__ = [
     "audit",
     "audit_again",
     "calibrated",
+    "check_apart",
     "deviation",
     "draw_page",
     "explain",

@@ -16,7 +16,7 @@ from torch import Tensor
 from pointlaw.data import Dataset, FeatureMap, feature_map, respond
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws.audit.accuracy import relative_errors
-from pointlaw.laws.learned import LearnedMaterial
+from pointlaw.laws.learned import OLD_STRAIN, LearnedMaterial
 from pointlaw.laws.replay import replay
 from pointlaw.materials import Material
 from pointlaw.networks import Network
@@ -241,10 +241,10 @@ def shapley(law: LearnedMaterial, dataset: Dataset, *, parts: int = 4, orders: i
 def recover(law: LearnedMaterial, teacher: Material, dataset: Dataset) -> list[Recovered]:
     """Return how well the network's memory explains the internal variables of ``teacher`` linearly.
 
-    The map is fitted by least squares (with a ridge of 1e-8) on every other path and judged on the rest. A strain
-    that the law keeps for its features is not memory and is left out; so is a variable that does not vary.
+    The map is fitted by least squares (with a ridge of 1e-8) on every other path and judged on the rest. The strain
+    of the last step is not memory and is left out; so is a variable that does not vary.
     """
-    memory = [part for name, part in law.state_layout.items() if name != "strain"]
+    memory = [part for name, part in law.state_layout.items() if name not in ("strain", OLD_STRAIN)]
     if not memory or dataset.paths < 2:
         return []
     own = np.concatenate([_states(law, dataset)[..., part] for part in memory], axis=2)
@@ -277,7 +277,7 @@ class _Scan:
                 self.network = type(law.network)(**law.network.config)
             self.network.load_state_dict(law.network.state_dict())
             self.network = self.network.double().eval().requires_grad_(False)
-        self.state_size = sum(size for name, size in law.state_layout.sizes.items() if name != "strain")
+        self.state_size = sum(size for name, size in law.state_layout.sizes.items() if name != OLD_STRAIN)
 
     def __call__(self, strain: Tensor, time: Tensor) -> Tensor:
         """Return the stress at the end."""

@@ -16,8 +16,10 @@ from pointlaw.laws.card import LawCard
 from pointlaw.laws.density import Density
 from pointlaw.laws.evaluator import BLOCK, AutodiffEvaluator, FoldedEvaluator, SinglePrecision
 from pointlaw.materials import Material, Response, StateLayout
-from pointlaw.networks import Network, frozen_copy, script
+from pointlaw.networks import Network, check_features, frozen_copy, script
 from pointlaw.tensors import Array
+
+OLD_STRAIN = "old_strain"  # of the features: the network's own parts of the state may have any other name
 
 
 class LearnedMaterial(Material):
@@ -61,7 +63,7 @@ class LearnedMaterial(Material):
         self._check(features.size)
         memory = sum(sizes.values())
         if features.needs_old_strain:
-            sizes["strain"] = self.kinematics.size
+            sizes[OLD_STRAIN] = self.kinematics.size
         self.state_layout = StateLayout(sizes)
         self._first = self._first_state(memory)
         m = self.kinematics.size
@@ -133,20 +135,21 @@ class LearnedMaterial(Material):
         return f"LearnedMaterial('{self.card.name}', {self.card.architecture}, {self.kinematics})"
 
     def _check(self, features: int) -> None:
-        """Refuse a network whose sizes do not fit its card."""
+        """Refuse a network whose sizes or features do not fit its card."""
         sizes = (getattr(self.network, "features", features), getattr(self.network, "outputs", self.kinematics.size))
         if sizes != (features, self.kinematics.size):
             raise InputError(
                 f"The network of law '{self.card.name}' takes {sizes[0]} features and gives {sizes[1]} answers; "
                 f"its card needs {features} and {self.kinematics.size}."
             )
+        check_features(self.network, self.card.features, self.kinematics.size)
 
     def _first_state(self, memory: int) -> Array:
         first = np.zeros(self.state_layout.size)
         if isinstance(self.network, Network):
             first[:memory] = self.network.initial_state(1)[0].detach().double().numpy()
-        if "strain" in self.state_layout:
-            first[self.state_layout["strain"]] = self.kinematics.reference
+        if OLD_STRAIN in self.state_layout:
+            first[self.state_layout[OLD_STRAIN]] = self.kinematics.reference
         return first
 
 

@@ -54,7 +54,7 @@ def make_law(
     -----
     Raises ``InputError`` when a kept-back path is a training path.
     """
-    _apart(training, kept_back)
+    check_apart(training, kept_back, features)
     ours = isinstance(network, Network)
     draft = LawCard(
         name=name,
@@ -112,8 +112,18 @@ _UNKNOWN = Figures(
 )  # fmt: skip
 
 
-def _apart(training: Dataset, kept_back: Dataset) -> None:
-    seen = {path.tobytes() for path in training.strain}
-    shared = sum(path.tobytes() in seen for path in kept_back.strain)
+def check_apart(training: Dataset, kept_back: Dataset, features: tuple[Feature, ...]) -> None:
+    """Raise ``InputError`` if a law with these ``features`` cannot tell a kept-back path from a training path.
+
+    One that sees ``dt`` tells paths of the same strains apart by the lengths of their steps.
+    """
+    seen = set(_histories(training, features))
+    shared = sum(history in seen for history in _histories(kept_back, features))
     if shared:
         raise InputError(f"{shared} of {kept_back.paths} kept-back paths are training paths; figures need unseen ones.")
+
+
+def _histories(dataset: Dataset, features: tuple[Feature, ...]) -> list[bytes]:
+    """Return what a law sees of each path."""
+    steps = np.diff(dataset.time, axis=1) if "dt" in features else np.zeros((dataset.paths, 0))
+    return [path.tobytes() + own.tobytes() for path, own in zip(dataset.strain, steps, strict=True)]

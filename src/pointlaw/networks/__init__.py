@@ -3,6 +3,7 @@
 from typing import Any
 
 from pointlaw.errors import InputError
+from pointlaw.networks.arguments import check_features
 from pointlaw.networks.base import Kernel, Network, autodiff_tangent, frozen_copy, load_script, script
 from pointlaw.networks.convex_energy import ConvexEnergy
 from pointlaw.networks.energy import EnergyNetwork
@@ -85,6 +86,7 @@ __all__ = [
     "TwoFidelity",
     "autodiff_tangent",
     "build",
+    "check_features",
     "frozen_copy",
     "load_script",
     "script",

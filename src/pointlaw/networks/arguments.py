@@ -1,4 +1,4 @@
-"""Wrong sizes get a sentence: what the constructor of any network is called with, checked in one place.
+"""Wrong sizes and features get a sentence: what any network is called with, checked in one place.
 
 The signature of the constructor says what each setting is. Without the check, no sub-steps are a loop that is never
 entered and a stress of zero, no layers are taken for one, and no units are a division by zero somewhere inside torch.
@@ -7,7 +7,7 @@ entered and a stress of zero, no layers are taken for one, and no units are a di
 import functools
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from types import UnionType
 from typing import Any, get_args, get_type_hints
@@ -42,6 +42,28 @@ def check_arguments(network: type, given: Mapping[str, Any]) -> None:
             fits, what = isinstance(value, bool), "true or false"
         if not fits:
             raise InputError(f"The network '{name}' got {key} = {value!r}; {key} is {what}.")
+
+
+def check_features(network: Any, features: Sequence[str], size: int) -> None:
+    """Raise ``InputError`` unless ``network`` can read the ``features`` of a strain with ``size`` components.
+
+    A network with ``strains > 0`` takes the strain itself first, and beside it at most the step length.
+    """
+    strains, named = getattr(network, "strains", 0), ", ".join(features)
+    if strains and tuple(features) not in (("strain",), ("strain", "dt")):
+        raise InputError(
+            f"A {_name(network)} moves with the strain itself; the features ({named}) are others. Take ('strain',), or "
+            "('strain', 'dt') for one that depends on the rate."
+        )
+    if strains and strains != size:
+        raise InputError(
+            f"This {_name(network)} reads its first {strains} features as strains; of the features ({named}) "
+            f"{size} are. Take features=('strain',), or settings with which it depends on the rate if it has such."
+        )
+
+
+def _name(network: Any) -> str:
+    return str(getattr(network, "architecture", type(network).__name__))
 
 
 def _whole(value: Any) -> bool:

@@ -27,7 +27,8 @@ class Network(nn.Module, ABC):
     A subclass sets ``architecture``, calls ``super().__init__`` with its sizes and its whole ``config`` (plain
     JSON values that build it again), and implements :meth:`step`. A network whose answer is a derivative of an
     energy, or that knows what strain is, sets ``scaling = "physical"``: it gets strain minus reference as it is, and
-    one stress scale for all components.
+    one stress scale for all components. ``strains`` is how many of the first features it reads as strains, zero if it
+    takes any features.
     """
 
     architecture: ClassVar[str]
@@ -41,9 +42,11 @@ class Network(nn.Module, ABC):
         check_arguments(cls, settings)
         return super().__new__(cls)
 
-    def __init__(self, *, features: int, outputs: int, state_sizes: dict[str, int], config: dict[str, Any]):
+    def __init__(
+        self, *, features: int, outputs: int, state_sizes: dict[str, int], config: dict[str, Any], strains: int = 0
+    ):
         super().__init__()
-        self.features, self.outputs = features, outputs
+        self.features, self.outputs, self.strains = features, outputs, strains
         self.state_size = sum(state_sizes.values())
         self._config, self._state_sizes = config, state_sizes
         # A buffer, so that the first state has the type and place of the weights.

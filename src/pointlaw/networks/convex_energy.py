@@ -37,6 +37,7 @@ class ConvexEnergy(Network):
             features=features,
             outputs=outputs,
             state_sizes={},
+            strains=features,
             config={"features": features, "outputs": outputs, "hidden": hidden, "strain_scale": strain_scale},
         )
         self.strain_scale = strain_scale

@@ -131,8 +131,9 @@ class EnergyNetwork(Network):
         if (features, outputs) != (9, 9):
             raise ValueError(f"an energy of F in 3D has features = outputs = 9; got {features} and {outputs}")
         super().__init__(
-            features=9, outputs=9, state_sizes={}, config={"features": features, "outputs": outputs, **config}
-        )
+            features=9, outputs=9, state_sizes={}, strains=9,
+            config={"features": features, "outputs": outputs, **config},
+        )  # fmt: skip
         self.branches = nn.ModuleList(branches)
         self.growth = nn.Parameter(torch.tensor(-3.0))
         squares, products = _geometry()

@@ -40,6 +40,7 @@ class GaussianProcess(Network):
             features=features,
             outputs=outputs,
             state_sizes={},
+            strains=features,
             config={"features": features, "outputs": outputs, "points": points},
         )
         self.sum = GradientSum(points, features)

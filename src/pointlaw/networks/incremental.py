@@ -34,8 +34,7 @@ class Incremental(Network, ABC):
     """
 
     def __init__(self, *, strains: int, memory: dict[str, int], **named: Any):
-        super().__init__(state_sizes={"strain": strains, **memory}, **named)
-        self.strains = strains
+        super().__init__(state_sizes={"strain": strains, **memory}, strains=strains, **named)
 
     @abstractmethod
     def drive(self, x: Tensor, old: Tensor) -> Tensor:

@@ -82,6 +82,7 @@ class MaterialPoints(Network):
             features=features,
             outputs=outputs,
             state_sizes=({"strain": outputs} if steps > 1 else {}) | memory,
+            strains=outputs,
             config={
                 "features": features,
                 "outputs": outputs,

@@ -43,7 +43,9 @@ class TwoFidelity(Network):
         if any(network.scaling != "component" for network in networks):
             raise InputError("The parts of a two-fidelity network have scales for each component; take recurrent ones.")
         config = {"features": features, "outputs": outputs, "low": parts[0], "high": parts[1]}
-        super().__init__(features=features, outputs=outputs, state_sizes=sizes, config=config)
+        super().__init__(
+            features=features, outputs=outputs, state_sizes=sizes, config=config, strains=networks[0].strains
+        )
         self.low, self.high = networks
         self.low_size = networks[0].state_size
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pointlaw.data import Dataset
-from pointlaw.laws import make_law
+from pointlaw.laws import check_apart, make_law
 from pointlaw.laws.covered import with_density
 from pointlaw.laws.ensemble import Ensemble, calibrated
 from pointlaw.networks import Network
@@ -55,6 +55,7 @@ def fit_ensemble(
     Raises ``InputError`` when there are fewer than two seeds, or a checkpoint is of another run.
     """
     config = config or TrainConfig()
+    check_apart(training, kept_back, config.features)
     laws = []
     for seed in seeds:
         torch.manual_seed(seed)

@@ -21,7 +21,7 @@ import torch
 
 from pointlaw.data import Dataset, FeatureMap, Scaling, feature_map
 from pointlaw.errors import InputError
-from pointlaw.networks import Network
+from pointlaw.networks import Network, check_features
 from pointlaw.training.balance import Balance
 from pointlaw.training.checkpoint import Epoch, Run
 from pointlaw.training.config import TrainConfig
@@ -275,6 +275,7 @@ def check(network: Network, dataset: Dataset, features: FeatureMap, config: Trai
             f"The features {config.features} of {dataset.kinematics} need a network with features={features.size}, "
             f"outputs={dataset.kinematics.size}; this one has {network.features} and {network.outputs}."
         )
+    check_features(network, config.features, dataset.kinematics.size)
     for name in ("tangent", "energy", "dissipation"):
         weight = config.weights[name]
         if weight > 0 and getattr(dataset, name) is None:

@@ -13,14 +13,14 @@ import pydantic
 
 from pointlaw.data import Dataset, Feature, Scaling, Settings, load_dataset, read_settings
 from pointlaw.errors import InputError
-from pointlaw.laws import LearnedMaterial, make_law, save_law, with_density
+from pointlaw.laws import LearnedMaterial, check_apart, make_law, save_law, with_density
 from pointlaw.networks import NETWORKS, Network
 from pointlaw.training.checkpoint import Epoch, forget
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.fit import fit
 from pointlaw.training.gaussian_process import fit_gaussian_process
 from pointlaw.training.search import TrialRow, fresh, search
-from pointlaw.training.transfer import start_from
+from pointlaw.training.transfer import Start, start_from
 
 
 class SearchPart(Settings):
@@ -129,8 +129,10 @@ def train_law(
         if file.paths > rest.paths:
             raise InputError(f"paths = {file.paths}, but only {rest.paths} of {dataset.paths} are left to learn from.")
         rest = rest.subset(slice(file.paths))
+    start = None if file.start_from is None else start_from(folder / file.start_from)
+    check_apart(rest, kept_back, start.features if start else file.train.features)
     checkpoint = output.with_name(output.name + ".checkpoint")
-    learned = _learn(file, folder, rest, checkpoint, on_epoch, on_trial)
+    learned = _learn(file, start, rest, checkpoint, on_epoch, on_trial)
     law = make_law(
         learned.network,
         learned.scaling,
@@ -163,7 +165,7 @@ class _Learned:
 
 def _learn(
     file: TrainFile,
-    folder: Path,
+    start: Start | None,
     data: Dataset,
     checkpoint: Path,
     on_epoch: Callable[[Epoch], Any] | None,
@@ -182,8 +184,7 @@ def _learn(
             callback=on_trial,
         )  # fmt: skip
         report, train, table = found.best, found.train, found.table
-    elif file.start_from is not None:
-        start = start_from(folder / file.start_from)
+    elif start is not None:
         train, table = train.model_copy(update={"features": start.features}), []
         report = fit(start.network, data, train, scaling=start.scaling, checkpoint=checkpoint, callback=on_epoch)
     else:
