@@ -62,8 +62,8 @@ Computed = list[tuple[np.ndarray, np.ndarray]]  # F and P of the points of a pat
 COMPUTED = "mixed paths computed as beams"
 PUBLIC = "doi 10.1007/s00466-020-01954-7, CC BY 4.0"
 MODELS = {
-    "free": {"hidden": [24, 8], "norms": 12, "convex": False},
-    "polyconvex": {"hidden": [32, 12], "norms": 12, "convex": True},
+    "free": {"hidden": [24, 8], "norms": 12, "polyconvex": False},
+    "polyconvex": {"hidden": [32, 12], "norms": 12, "polyconvex": True},
 }
 NEAR = 0.06  # largest component of F − I up to which every point of a public path is trained on
 EVERY = 4  # beyond, one point of so many is trained on

@@ -105,7 +105,7 @@ def test_a_free_energy_begins_as_the_polyconvex_one_and_is_read_back_as_it_is() 
     networks = []
     for convex in (True, False):
         torch.manual_seed(0)
-        networks.append(EnergySymmetrised(hidden=[6, 4], norms=3, convex=convex).double())
+        networks.append(EnergySymmetrised(hidden=[6, 4], norms=3, polyconvex=convex).double())
     x = deformations(20) - torch.eye(3).reshape(9)
     polyconvex, free = (network.scan(x[None])[0] for network in networks)
     assert (free - polyconvex).abs().max() < 1e-5 * polyconvex.abs().max()  # released in single precision

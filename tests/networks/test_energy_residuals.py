@@ -25,7 +25,7 @@ DIRECTIONS = 2 + 2 + 3 + 1 + 1 + 4 + 6  # what symmetry leaves of the six of an 
 
 def network(seed: int = 0, convex: bool = True) -> EnergySymmetrised:
     torch.manual_seed(seed)
-    answer = EnergySymmetrised(hidden=[6, 4], norms=3, convex=convex).double()
+    answer = EnergySymmetrised(hidden=[6, 4], norms=3, polyconvex=convex).double()
     with torch.no_grad():
         answer.branches[0].core.linear += 0.5
     return answer

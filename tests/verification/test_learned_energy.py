@@ -39,7 +39,7 @@ def around(axis: np.ndarray, count: int = 4) -> np.ndarray:
 
 def free() -> EnergySymmetrised:
     """An energy that is not polyconvex: the weights of its last layer have both signs."""
-    network = EnergySymmetrised(hidden=[6, 5], norms=2, convex=False)
+    network = EnergySymmetrised(hidden=[6, 5], norms=2, polyconvex=False)
     with torch.no_grad():
         network.branches[0].core.top[::2] *= -1.0
     return network
@@ -49,7 +49,7 @@ CASES = {
     "isotropic": (lambda: EnergyIsotropic(hidden=[6, 5]), Rotation.random(6, random_state=0).as_matrix()),
     "cubic": (lambda: EnergyCubic(hidden=[6], orbits=["100", "110", "111"]), cubic_rotations()),
     "symmetrised": (lambda: EnergySymmetrised(hidden=[6, 5], norms=2), cubic_rotations()),
-    "symmetrised, not convex": (free, cubic_rotations()),
+    "symmetrised, not polyconvex": (free, cubic_rotations()),
     "transverse": (lambda: EnergyTransverse(hidden=[6], axis=[1.0, 2.0, 2.0]), around(AXIS)),
 }
 
@@ -85,7 +85,7 @@ def test_the_energy_is_convex_along_rank_one_unless_it_is_free(case, F) -> None:
     directions = np.einsum("ni,nj->nij", rng.normal(size=(500, 3)), rng.normal(size=(500, 3))).reshape(500, 9)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     acoustic = np.einsum("pij,ni,nj->pn", tangent, directions, directions)
-    if not network.config.get("convex", True):
+    if not network.config.get("polyconvex", True):
         assert acoustic.min() < -1e-3 * size(tangent)  # and says so in its configuration
         return
     assert acoustic.min() >= -1e-12 * size(tangent)

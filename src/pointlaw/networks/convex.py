@@ -116,22 +116,19 @@ class ConvexCore(nn.Module):
     def scale(self, factor: float) -> None:
         """Multiply the function by a positive factor."""
         if self.convex:
-            self.top.copy_(_raw(factor * softplus(self.top)))
-            self.linear.copy_(torch.where(self.free, factor * self.linear, _raw(factor * softplus(self.linear))))
+            tiny = torch.finfo(self.top.dtype).tiny
+            top, linear = (inverse(factor * softplus(weight), tiny) for weight in (self.top, self.linear))
+            self.top.copy_(top)
+            self.linear.copy_(torch.where(self.free, factor * self.linear, linear))
         else:
             self.top.mul_(factor)
             self.linear.mul_(factor)
 
 
-def inverse(positive: Tensor) -> Tensor:
-    """Return the number whose softplus is ``positive``."""
-    return torch.log(torch.expm1(positive.clamp_min(1e-4)))
-
-
-def _raw(positive: Tensor) -> Tensor:
-    """Return the number whose softplus is ``positive``, exact for tiny ones and for large ones."""
-    tiny = torch.finfo(positive.dtype).tiny
-    return positive + torch.log(-torch.expm1(-positive.clamp_min(tiny)))
+def inverse(positive: Tensor, least: float = 1e-4) -> Tensor:
+    """Return the number whose softplus is ``positive``, or ``least`` if that is larger: weights at zero cannot move."""
+    positive = positive.clamp_min(least)
+    return positive + torch.log(-torch.expm1(-positive))  # not ln(eˣ − 1): that overflows
 
 
 def bend(z: Tensor) -> Tensor:

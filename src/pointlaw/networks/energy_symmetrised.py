@@ -13,8 +13,8 @@ in any is polyconvex. It is objective, and cheap: since ``FᵀF = C``, ``cof(F)�
 which is linear in what all energies here take. With ``B = 0`` it is the stretch of fibres, with ``A = 0`` that of
 areas; with ``B = −A`` it measures how far ``F`` is from a rotation, which the two apart cannot.
 
-Not every body has a polyconvex energy: a lattice loses ellipticity when its struts buckle. With ``convex=False`` the
-function of the norms may be any; the rest stays as it is.
+Not every body has a polyconvex energy: a lattice loses ellipticity when its struts buckle. With
+``polyconvex=False`` the function of the norms may be any; the rest stays as it is.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class EnergySymmetrised(EnergyNetwork):
         Number of pairs of matrices ``A``, ``B``.
     members : int
         Number of such energies that are added up; see :func:`mean_energy`.
-    convex : bool
+    polyconvex : bool
         False: the weights may take either sign. The energy is then objective, symmetric and free of stress at rest as
         before, but not polyconvex: for bodies that are not, such as lattices whose struts buckle.
     """
@@ -58,11 +58,11 @@ class EnergySymmetrised(EnergyNetwork):
 
     def __init__(
         self, *, features: int = 9, outputs: int = 9, hidden: list[int] | None = None, norms: int = 4, members: int = 1,
-        convex: bool = True,
+        polyconvex: bool = True,
     ):  # fmt: skip
         hidden = list(hidden or [12])
-        branches = [JointNorms(norms, hidden, convex=convex) for _ in range(members)]
-        config = {"hidden": hidden, "norms": norms, "members": members, "convex": convex}
+        branches = [JointNorms(norms, hidden, convex=polyconvex) for _ in range(members)]
+        config = {"hidden": hidden, "norms": norms, "members": members, "polyconvex": polyconvex}
         super().__init__(features, outputs, config, branches)
 
     def relief(self, stress: Tensor) -> Tensor:
