@@ -23,7 +23,7 @@ from pointlaw.data import Dataset, FeatureMap, Scaling, feature_map
 from pointlaw.errors import InputError
 from pointlaw.networks import Network
 from pointlaw.training.balance import Balance
-from pointlaw.training.checkpoint import Epoch, Run
+from pointlaw.training.checkpoint import Epoch, Run, hash_of
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.objective import Samples, objective, path_errors
 
@@ -88,7 +88,8 @@ def fit(
     scaling : Scaling, optional
         Scales; fitted on the training paths unless given.
     checkpoint : path, optional
-        File that is written on the way, and read first if it exists.
+        File that is written on the way, and read first if it exists. The network must have the same first weights
+        then: one that is drawn at random is made after ``torch.manual_seed``.
     callback : callable, optional
         Called after each epoch; returning ``True`` stops the training. A run that goes on from a checkpoint tells the
         last epoch in it once more, because it may have been killed before it was heard of.
@@ -103,6 +104,7 @@ def fit(
     ``freeze`` matches no parameter, or the checkpoint is of another run.
     """
     config = config or TrainConfig()
+    start = hash_of(network)
     training, validation = (dataset, validation) if validation else _split(dataset, config)
     scaling = scaling or Scaling.fit(training, network.scaling)
     features = feature_map(config.features, scaling)
@@ -118,8 +120,9 @@ def fit(
     with frozen(network, config.freeze) as learned:
         optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay)
         balance = Balance(config.weights, config.balance)
-        # The scales too: they tell two law files apart that a training may have started from.
-        parts = (training.sha256, validation.sha256, config.model_dump_json(), scaling.model_dump_json())
+        # First weights and scales too: they tell two law files apart that a training may have started from.
+        data = f"{training.sha256}{validation.sha256}{training.card.stiffness}"
+        parts = (start, data, config.model_dump_json(), scaling.model_dump_json())
         run = Run(network, optimizer, balance, "".join(parts))
         stopped = _epochs(run, samples, held, config, None if checkpoint is None else Path(checkpoint), callback)
     network.load_state_dict(run.weights)
