@@ -97,7 +97,8 @@ def reptile(
     Parameters
     ----------
     network : Network
-        Fresh, or already trained on something.
+        Fresh, or already trained on something. A stiffness at rest on the cards of all members is taken over and held
+        if they agree; otherwise it is learned.
     family : sequence of Dataset
         One dataset a member, of the same kinematics and units.
     config : ReptileConfig, optional
@@ -122,7 +123,7 @@ def reptile(
     features = feature_map(train.features, scaling)
     for member in family:
         check(network, member, features, train)
-    set_prior(network, everything, scaling, features)
+    set_prior(network, everything, scaling, features, train.freeze)
     network.to(train.chosen_device, train.dtype)
     members = [Samples.of(member, features, scaling.stress, train.chosen_device, train.dtype) for member in family]
     path = None if checkpoint is None else Path(checkpoint)
@@ -208,9 +209,8 @@ def _inner(
 
 
 def _together(family: Sequence[Dataset]) -> Dataset:
-    """Return all paths of the family as one dataset, for the scales; the members may have different teachers."""
+    """Return all paths of the family as one dataset, for scales and prior; the members may have different teachers."""
     if not family:
         raise InputError("reptile needs a family of datasets; the list is empty.")
-    card = family[0].card.model_copy(update={"teacher": "family"})
     parts = [Dataset(**member.arrays, card=member.card.model_copy(update={"teacher": "family"})) for member in family]
-    return Dataset(**merge(parts).arrays, card=card)
+    return merge(parts)
