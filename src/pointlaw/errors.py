@@ -20,6 +20,10 @@ class InputError(PointlawError, ValueError):
     """Something the user passed cannot be used; the message says what and why."""
 
 
+class NoPathLeft(InputError):
+    """A teacher failed on every path that it was asked for."""
+
+
 class LawFileError(PointlawError):
     """A law file is unreadable, damaged, incomplete, or does not match its card."""
 

@@ -41,6 +41,17 @@ def test_merge_keeps_what_every_part_has_and_all_seeds(dataset) -> None:
     assert joined.card.seeds == [0, 7]
 
 
+@pytest.mark.parametrize(("factor", "kept"), [(1.0 + 1e-11, True), (1.0 + 1e-7, False), (None, False)])
+def test_merge_keeps_a_stiffness_that_all_parts_have(dataset, factor: float | None, kept: bool) -> None:
+    C = 3.0 * np.eye(dataset.kinematics.size)
+    first, second = (
+        replace(dataset, card=dataset.card.model_copy(update={"stiffness": None if f is None else (f * C).tolist()}))
+        for f in (1.0, factor)
+    )
+    assert merge([first, second]).card.stiffness == (C.tolist() if kept else None)
+    assert merge([second, first]).card.stiffness == (second.card.stiffness if kept else None)
+
+
 @pytest.mark.parametrize("change", [{"teacher": "wall"}, {"kinematics": "plane_stress"}])
 def test_merge_refuses_what_does_not_belong_together(dataset, change: dict) -> None:
     with pytest.raises(InputError, match=next(iter(change))):

@@ -143,6 +143,18 @@ def test_a_known_stiffness_is_the_tangent_at_rest_whatever_is_learned() -> None:
     assert torch.allclose(tangent[0], known, rtol=1e-12)
 
 
+def test_a_prepared_network_takes_over_a_known_stiffness_and_learns_on_where_none_is_known() -> None:
+    made, x = network(), torch.full((1, 1, 3), 0.02, **DOUBLE)
+    other, laws = 2.0 * made.stiffness().detach(), made.log_law.detach().clone()
+    made.prepare(x, x, other)
+    assert torch.allclose(made.stiffness(), other, rtol=1e-12)
+    assert not made.root.requires_grad
+    made.prepare(x, x, None)
+    assert torch.allclose(made.stiffness(), other, rtol=1e-12)
+    assert made.root.requires_grad
+    assert torch.equal(made.log_law, laws)  # what was learned otherwise
+
+
 def test_no_cycle_of_strain_gains_energy_and_the_books_balance() -> None:
     """What is put in is stored or dissipated: the work of fine steps is energy plus dissipation."""
     made = network()

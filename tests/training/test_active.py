@@ -1,7 +1,9 @@
 """The closed loop on a problem without finite elements: points that are led further than training went."""
 
+import concurrent.futures
 import importlib
-from dataclasses import asdict
+import threading
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,8 +13,8 @@ from pointlaw.data import load_dataset, sample, save_dataset
 from pointlaw.errors import InputError
 from pointlaw.laws import load_law, make_law, save_law
 from pointlaw.laws.guard import Guarded
-from pointlaw.materials import J2, PlaneStrain
-from pointlaw.networks import GRU
+from pointlaw.materials import J2, Material, PlaneStrain, PointStatus
+from pointlaw.networks import GRU, PhysicallyRecurrent
 from pointlaw.paths import drive, gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
 from pointlaw.training import TrainConfig, fit
@@ -193,6 +195,84 @@ def test_the_checkpoint_of_another_loop_is_refused(small, tmp_path) -> None:
     save_dataset(tmp_path / "round_1.h5", training)
     with pytest.raises(InputError, match=r"round_1.h5 was not written by the loop of this checkpoint"):
         refine_until_inside(*small, **options)
+
+
+def test_a_known_stiffness_is_as_exact_after_a_round_as_before(tmp_path) -> None:
+    training, kept_back = teach(paths(12, 1, 0.003, steps=3)), teach(paths(6, 2, 0.003, steps=3))
+    network = PhysicallyRecurrent(features=3, outputs=3, elements=4, seed=0)
+    report = fit(network, training, CONFIG)
+    law = make_law(report.network, report.scaling, name="s", training=training, kept_back=kept_back)
+    loop = refine_until_inside(
+        law, training, kept_back, solve=lead_shortly, teacher=teach, folder=tmp_path, **{**SHORT, "rounds": 1}
+    )
+    assert len(loop.rounds) == 2
+    assert loop.law.card.figures.stiffness_error < 1e-6
+
+
+class Rank:
+    """One of several threads that talk like ranks; they do not wait for one that fails for ever."""
+
+    def __init__(self, rank, meeting, said):
+        self.rank, self.size, self._meeting, self._said = rank, len(said), meeting, said
+
+    def allgather(self, part):
+        self._said[self.rank] = part
+        self._meeting.wait()
+        heard = list(self._said)
+        self._meeting.wait()
+        return heard
+
+    def bcast(self, part):
+        return self.allgather(part)[0]
+
+
+def on_ranks(size, program):
+    """Return what ``program(comm)`` returns or raises on each rank."""
+    meeting, said = threading.Barrier(size, timeout=20.0), [None] * size
+    with concurrent.futures.ThreadPoolExecutor(size) as pool:
+        jobs = [pool.submit(program, Rank(rank, meeting, said)) for rank in range(size)]
+        return [job.exception() or job.result() for job in jobs]
+
+
+class Fragile(Material):
+    """A teacher that fails at strains above 5 %."""
+
+    kinematics, state_layout = STEEL.kinematics, STEEL.state_layout
+
+    def update(self, strain, state, dt, *, tangent=True):
+        reply = STEEL.update(strain, state, dt, tangent=tangent)
+        return replace(reply, status=np.where(np.abs(strain).max(1) > 0.05, PointStatus.FAILED, reply.status))
+
+
+def loop_on(comm, law, folder, stretch):
+    """One round of a loop whose points are dealt over the ranks."""
+
+    def lead_mine(guarded):
+        run = lead_shortly(guarded)
+        mine = np.array_split(run.states[0], comm.size)[comm.rank] if comm else run.states[0]
+        return replace(run, states=[mine])
+
+    options = {**SHORT, "rounds": 1, "stretch": stretch}
+    teacher = lambda path: sample(Fragile(), path, tangent=False, teacher="PlaneStrain")  # noqa: E731
+    return refine_until_inside(*law, solve=lead_mine, teacher=teacher, folder=folder, comm=comm, **options)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_any_number_of_ranks_adds_the_same_paths_though_the_teacher_fails_on_all_of_one_rank(small, tmp_path, size):
+    stretch = (1.0, *(10.0,) * (size - 1))  # rank 0 alone gets strains that the teacher takes
+    alone = loop_on(None, small, tmp_path / "alone", stretch)
+    loops = on_ranks(size, lambda comm: loop_on(comm, small, tmp_path / "ranks", stretch))
+    assert [said(loop) for loop in loops] == [said(alone)] * size
+    assert alone.rounds[0].added == 4
+    data = [load_dataset(tmp_path / folder / "round_1.h5").strain for folder in ("alone", "ranks")]
+    np.testing.assert_array_equal(*data)
+
+
+def test_where_the_teacher_fails_on_all_paths_every_rank_says_the_same(small, tmp_path) -> None:
+    errors = on_ranks(2, lambda comm: loop_on(comm, small, tmp_path, (10.0, 20.0)))
+    sentence = "The teacher fails on all 8 paths of the round; take a smaller stretch or smaller steps."
+    assert [str(error) for error in errors] == [sentence] * 2
+    assert all(isinstance(error, InputError) and error.collective for error in errors)
 
 
 def test_an_ensemble_that_was_killed_goes_on_with_the_member_at_hand(tmp_path) -> None:

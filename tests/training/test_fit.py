@@ -1,3 +1,4 @@
+import copy
 import math
 import re
 
@@ -87,9 +88,22 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path) -> None:
     other = Scaling.fit(data.subset(slice(3)))
     with pytest.raises(InputError, match="another network, dataset or configuration"):
         fit(network(), data, TrainConfig(epochs=1), scaling=other, checkpoint=tmp_path / "run.pt")
+    stiffer = Dataset(**data.arrays, card=data.card.model_copy(update={"stiffness": np.eye(3).tolist()}))
+    with pytest.raises(InputError, match="another network, dataset or configuration"):
+        fit(network(), stiffer, TrainConfig(epochs=1), checkpoint=tmp_path / "run.pt")
     (tmp_path / "run.pt").write_bytes(b"rest of a checkpoint")
     with pytest.raises(InputError, match="cannot be read"):
         fit(network(), data, TrainConfig(epochs=1), checkpoint=tmp_path / "run.pt")
+
+
+def test_a_checkpoint_that_began_with_other_weights_is_refused(data, tmp_path) -> None:
+    """Two trained networks of one kind, as two law files hold them."""
+    first, second = (fit(network(), data, TrainConfig(epochs=1, learning_rate=rate)).network for rate in (0.01, 0.02))
+    config, start = TrainConfig(epochs=2, checkpoint_every=1), copy.deepcopy(first)
+    fit(first, data, config, checkpoint=tmp_path / "run.pt", callback=lambda epoch: True)
+    with pytest.raises(InputError, match="began with other weights"):
+        fit(second, data, config, checkpoint=tmp_path / "run.pt")
+    assert len(fit(start, data, config, checkpoint=tmp_path / "run.pt").history) == 2
 
 
 def test_training_stops_when_nothing_gets_better(data) -> None:

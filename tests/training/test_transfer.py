@@ -6,7 +6,7 @@ from pointlaw.data import Dataset, Scaling, sample
 from pointlaw.errors import InputError
 from pointlaw.laws import load_law, make_law, save_law
 from pointlaw.materials import J2, PlaneStrain
-from pointlaw.networks import GRU, LSTM, TwoFidelity
+from pointlaw.networks import GRU, LSTM, PhysicallyRecurrent, TwoFidelity
 from pointlaw.paths import gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
 from pointlaw.testing import check_network
@@ -77,6 +77,83 @@ def test_reptile_comes_nearer_to_a_member_that_it_has_not_seen() -> None:
     assert near < 0.8 * fit(network(), new, QUICK, validation=held).best.validation
 
 
+def elements(seed: int = 0) -> PhysicallyRecurrent:
+    return PhysicallyRecurrent(features=3, outputs=3, elements=6, seed=seed)
+
+
+def stiffness_of(start, scaling: Scaling) -> np.ndarray:
+    """Return the tangent at rest ``[m, m]`` of a network, unit of stress."""
+    return np.array(scaling.stress)[:, None] * start.stiffness().detach().double().numpy()
+
+
+def without_stiffness(dataset: Dataset) -> Dataset:
+    return Dataset(**dataset.arrays, card=dataset.card.model_copy(update={"stiffness": None}))
+
+
+FEW = ReptileConfig(rounds=3, inner_steps=2, inner_rate=1e-2)
+
+
+def test_after_reptile_a_member_of_known_stiffness_is_learned_with_that_stiffness() -> None:
+    start = reptile(elements(), [steel(100e3), steel(200e3, seed=1)], FEW)
+    assert start.network.root.requires_grad
+    new = steel(400e3, seed=2)
+    report = fit(start.network, new, QUICK, scaling=start.scaling)
+    np.testing.assert_allclose(stiffness_of(report.network, start.scaling), new.card.stiffness, rtol=1e-6, atol=0.1)
+
+
+def test_reptile_holds_the_stiffness_of_its_family_and_a_member_without_one_learns_its_own(data) -> None:
+    start = reptile(elements(), [data, steel(seed=1)], FEW)
+    known = data.card.stiffness
+    np.testing.assert_allclose(stiffness_of(start.network, start.scaling), known, rtol=1e-6, atol=0.1)
+    report = fit(start.network, without_stiffness(steel(150e3, seed=2)), QUICK, scaling=start.scaling)
+    assert abs(stiffness_of(report.network, start.scaling)[0, 0] / known[0][0] - 1.0) > 0.01
+
+
+@pytest.fixture(scope="module")
+def stiff_law(data, tmp_path_factory):
+    report = fit(elements(), data, QUICK)
+    law = make_law(report.network, report.scaling, name="steel", training=report.training, kept_back=steel(seed=1))
+    path = tmp_path_factory.mktemp("laws") / "elements.safetensors"
+    save_law(path, law)
+    return path
+
+
+@pytest.mark.parametrize("E", [210e3, 150e3])
+def test_a_start_from_a_law_file_holds_the_stiffness_that_its_data_know(stiff_law, E) -> None:
+    start, new = start_from(stiff_law), steel(E, seed=4)
+    report = fit(start.network, new, QUICK, scaling=start.scaling)
+    np.testing.assert_allclose(stiffness_of(report.network, start.scaling), new.card.stiffness, rtol=1e-6, atol=0.1)
+
+
+def test_a_start_from_a_law_file_learns_the_stiffness_that_its_data_do_not_know(stiff_law, data) -> None:
+    start = start_from(stiff_law)
+    report = fit(start.network, without_stiffness(steel(150e3, seed=4)), QUICK, scaling=start.scaling)
+    moved = stiffness_of(report.network, start.scaling)[0, 0] / data.card.stiffness[0][0]
+    assert 0.7 < moved < 0.99
+
+
+@pytest.mark.parametrize("pattern", ["root", "r*"])
+def test_a_frozen_stiffness_stays_that_of_the_law_file_whatever_the_data_know(stiff_law, data, pattern) -> None:
+    start = start_from(stiff_law)
+    still = QUICK.model_copy(update={"freeze": (pattern,)})
+    report = fit(start.network, steel(150e3, seed=4), still, scaling=start.scaling)
+    C = stiffness_of(report.network, start.scaling)
+    np.testing.assert_allclose(C, data.card.stiffness, rtol=1e-6, atol=0.1)
+
+
+def test_a_killed_training_from_a_law_file_goes_on_as_if_nothing_had_been(stiff_law, tmp_path) -> None:
+    new, config = steel(150e3, seed=4), QUICK.model_copy(update={"checkpoint_every": 1})
+
+    def run(**options) -> dict[str, torch.Tensor]:
+        start = start_from(stiff_law)
+        return fit(start.network, new, config, scaling=start.scaling, **options).network.state_dict()
+
+    whole = run()
+    run(checkpoint=tmp_path / "run.pt", callback=lambda epoch: epoch.number == 1)
+    resumed = run(checkpoint=tmp_path / "run.pt")
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
 def test_reptile_is_deterministic(data) -> None:
     config = ReptileConfig(rounds=4, inner_steps=2)
     first, second = (reptile(network(), [data, steel(seed=1)], config).network.state_dict() for _ in range(2))
@@ -129,6 +206,8 @@ def test_the_checkpoint_of_another_family_or_configuration_is_refused(data, tmp_
     for family, settings, train in others:
         with pytest.raises(InputError, match="another network, dataset or configuration"):
             reptile(network(), family, settings, train=train, checkpoint=path)
+    with pytest.raises(InputError, match="began with other weights"):
+        reptile(network(seed=1), [data], config, checkpoint=path)
     with pytest.raises(InputError, match="another network, dataset or configuration"):
         fit(network(), data, QUICK, checkpoint=path)
 

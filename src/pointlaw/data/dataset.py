@@ -139,7 +139,8 @@ class Dataset:
 def merge(parts: Sequence[Dataset]) -> Dataset:
     """Join datasets of the same kinematics, units, teacher and number of times, path after path.
 
-    Optional arrays survive if every part has them. Raises ``InputError`` when the parts do not belong together.
+    Optional arrays survive if every part has them, the stiffness on the card if it is that of every part (to 1e-9).
+    Raises ``InputError`` when the parts do not belong together.
     """
     if not parts:
         raise InputError("There is nothing to merge: the list of datasets is empty.")
@@ -158,4 +159,13 @@ def merge(parts: Sequence[Dataset]) -> Dataset:
     shared = [name for name in first.arrays if all(name in part.arrays for part in parts)]
     joined = {name: np.concatenate([part.arrays[name] for part in parts]) for name in shared}
     seeds = sorted({seed for part in parts for seed in part.card.seeds})
-    return Dataset(**joined, card=first.card.model_copy(update={"seeds": seeds}))
+    stiffness = first.card.stiffness if _same([part.card.stiffness for part in parts]) else None
+    return Dataset(**joined, card=first.card.model_copy(update={"seeds": seeds, "stiffness": stiffness}))
+
+
+def _same(stiffnesses: Sequence[list[list[float]] | None]) -> bool:
+    """Whether all tangents at rest are known, and the first one to 1e-9 of its norm."""
+    if any(stiffness is None for stiffness in stiffnesses):
+        return False
+    C = np.array(stiffnesses)
+    return bool((np.linalg.norm(C - C[0], axis=(1, 2)) <= 1e-9 * np.linalg.norm(C[0])).all())

@@ -11,7 +11,7 @@ from pointlaw import __version__
 from pointlaw.data.card import DatasetCard, Units
 from pointlaw.data.dataset import Dataset
 from pointlaw.data.respond import respond
-from pointlaw.errors import InputError
+from pointlaw.errors import InputError, NoPathLeft
 from pointlaw.materials import Material, PointStatus
 from pointlaw.paths import StrainPath
 
@@ -44,15 +44,15 @@ def sample(
 
     Notes
     -----
-    A path on which the law fails is left out and logged. Raises ``InputError`` when the kinematics differ or every
-    path fails.
+    A path on which the law fails is left out and logged. Raises ``InputError`` when the kinematics differ, and
+    ``NoPathLeft`` when every path fails.
     """
     if path.kinematics != material.kinematics:
         raise InputError(f"The paths are {path.kinematics}; the law takes {material.kinematics}.")
     answers = respond(material, path.times, path.strain, tangent=tangent)
     good = np.flatnonzero((answers.status != PointStatus.FAILED).all(axis=1))
     if len(good) == 0:
-        raise InputError(f"{type(material).__name__} fails on all {len(path)} paths; take smaller strains or steps.")
+        raise NoPathLeft(f"{type(material).__name__} fails on all {len(path)} paths; take smaller strains or steps.")
     if len(good) < len(path):
         lost = sorted(set(range(len(path))) - set(good.tolist()))
         log.warning(

@@ -86,10 +86,11 @@ class Network(nn.Module, ABC):
         return torch.stack(answers, 1)
 
     def prepare(self, x: Tensor, y: Tensor, stiffness: Tensor | None) -> None:
-        """Fit the first weights of a fresh network to scaled data; called once, before training.
+        """Fit the first weights of a fresh network to scaled data; called before every training.
 
         ``x[n, t, f]`` and ``y[n, t, g]`` are the training paths, ``stiffness[g, f]`` is ``dy/dx`` at rest if the
-        teacher's is known. The default leaves the weights as they are.
+        teacher's is known. A trained network keeps its weights, but may take over a stiffness that is known. The
+        default leaves the weights as they are.
         """
 
     def step_tangent(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -93,11 +93,8 @@ class PhysicallyRecurrent(StiffAtRest):
             for column, length in zip((0, 2), lengths, strict=True):
                 self.log_law[:, column] += length.to(self.log_law) - self.log_law[:, column].mean()
 
-    def prepare(self, x: Tensor, y: Tensor, stiffness: Tensor | None) -> None:
-        """Set the first stiffness and yield strains of a fresh network; see :meth:`Network.prepare`."""
-        if self.unit.item():
-            return
-        self.prepare_root(x, y, stiffness)
+    def prepare_flow(self, x: Tensor, y: Tensor, root: Tensor) -> None:
+        """Set the first yield strains; see :meth:`StiffAtRest.prepare_flow`."""
         self.set_typical_strain(float(x.square().mean().sqrt()))
 
     @torch.jit.export

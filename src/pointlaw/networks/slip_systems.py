@@ -79,15 +79,11 @@ class SlipSystems(StiffAtRest):
         self.log_latent = nn.Parameter(torch.zeros(()))
         self.log_exponent = nn.Parameter(torch.tensor(math.log(exponent)), requires_grad=learn_exponent)
 
-    def prepare(self, x: Tensor, y: Tensor, stiffness: Tensor | None) -> None:
-        """Set the stiffness of a fresh network, and its systems and resistances from the plastic strains of the data.
+    def prepare_flow(self, x: Tensor, y: Tensor, root: Tensor) -> None:
+        """Set first systems and resistances from the plastic strains of the data; see :meth:`StiffAtRest.prepare_flow`.
 
-        See :meth:`Network.prepare`. The first systems are directions in which plastic strain grew, each as far as
-        possible from those before it.
+        The first systems are directions in which plastic strain grew, each as far as possible from those before it.
         """
-        if self.unit.item():
-            return
-        root = self.prepare_root(x, y, stiffness)
         stress = torch.linalg.solve_triangular(root.T, y.double().flatten(0, 1).T, upper=False).T.view_as(y)
         moved = torch.diff(x.double() @ root.T, dim=1)
         plastic = moved - torch.diff(stress, dim=1)

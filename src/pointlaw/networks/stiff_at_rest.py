@@ -1,10 +1,11 @@
 """Elastoplastic networks with one stiffness at rest, known or learned, that is right by construction.
 
 The stiffness ``C₀ = Uᵀ U`` is held by its root ``U``: whatever the weights are, it is symmetric and positive. Before
-training it is taken from the teacher if that knows it, and otherwise fitted to the first steps of the paths.
+every training it is taken from the teacher if that knows it. Otherwise it is learned, from what the first steps of the
+paths tell a fresh network on.
 """
 
-from abc import ABC
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,8 @@ from pointlaw.networks.incremental import Incremental
 class StiffAtRest(Incremental, ABC):
     """An incremental network, as many strains as stresses, with the stiffness ``C₀ = Uᵀ U`` at rest.
 
-    A subclass calls :meth:`add_root` where the root belongs among its parameters, and :meth:`prepare_root` first in
-    its ``prepare``.
+    A subclass calls :meth:`add_root` where the root belongs among its parameters, and sets its other first weights in
+    :meth:`prepare_flow`.
     """
 
     root: Tensor
@@ -27,18 +28,33 @@ class StiffAtRest(Incremental, ABC):
         self.root = nn.Parameter(torch.eye(self.strains))
         self.register_buffer("unit", torch.zeros(()))  # zero in a fresh network
 
-    def prepare_root(self, x: Tensor, y: Tensor, stiffness: Tensor | None) -> Tensor:
-        """Set U of a fresh network and return it in float64, ``[m, m]``; arguments as in :meth:`Network.prepare`.
+    def is_fresh(self) -> bool:
+        """Whether no training has been prepared yet, so that the root is but the identity."""
+        return not self.unit.item()
 
-        A known stiffness is not learned.
+    def prepare(self, x: Tensor, y: Tensor, stiffness: Tensor | None) -> None:
+        """Set the stiffness, and in a fresh network also what follows from it; see :meth:`Network.prepare`.
+
+        A known stiffness is taken as it is and not learned, by a network that has learned another one as well.
         """
-        C0 = stiffness if stiffness is not None else first_stiffness(x[:, 0], y[:, 0])
+        self.root.requires_grad_(stiffness is None)
+        fresh = self.is_fresh()
+        if stiffness is None and not fresh:
+            return
+        C0 = first_stiffness(x[:, 0], y[:, 0]) if stiffness is None else stiffness
         root = torch.linalg.cholesky(positive(C0.double())).T
         with torch.no_grad():
             self.unit.copy_(root.diagonal().mean())
             self.root.copy_(root / self.unit)
-        self.root.requires_grad_(stiffness is None)
-        return root
+        if fresh:
+            self.prepare_flow(x, y, root)
+
+    @abstractmethod
+    def prepare_flow(self, x: Tensor, y: Tensor, root: Tensor) -> None:
+        """Set the first weights other than the root ``U``, which is ``root[m, m]`` in float64.
+
+        ``x[n, t, m]`` and ``y[n, t, m]`` are those of :meth:`Network.prepare`.
+        """
 
     @torch.jit.export
     def unit_root(self) -> Tensor:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pointlaw.data import Dataset, load_dataset, merge, save_dataset
-from pointlaw.errors import InputError
+from pointlaw.errors import InputError, NoPathLeft
 from pointlaw.laws import LearnedMaterial, load_law, make_law, save_law
 from pointlaw.laws.covered import with_density
 from pointlaw.laws.guard import Guarded, OutsidePaths, outside_paths
@@ -63,7 +63,8 @@ def refine_until_inside(
     solve : callable
         Runs the problem with the guarded law, whether or not it gets to the end.
     teacher : callable
-        Samples strain paths: ``lambda path: sample(rve, path)``.
+        Samples strain paths: ``lambda path: sample(rve, path)``. It leaves out those on which it fails, and raises
+        ``NoPathLeft`` if that is all of them.
     folder : path
         Gets the law of every round (``round_1.safetensors``) and the paths that were added (``round_1.h5``).
     config : TrainConfig, optional
@@ -93,8 +94,8 @@ def refine_until_inside(
 
     Notes
     -----
-    Raises ``InputError`` when the history is too long, a round finds no path that is new, or the checkpoint is of
-    another network, dataset or configuration.
+    Raises ``InputError`` when the history is too long, a round finds no path that is new, the teacher fails on all of
+    its paths, or the checkpoint is of another network, dataset or configuration.
     """
     config = config or TrainConfig()
     place = None if checkpoint is None else Path(checkpoint)
@@ -213,7 +214,6 @@ class _Loop:
 
         Answers that are ``known`` are read from the file of the round.
         """
-        size, rank = (1, 0) if self.comm is None else (self.comm.size, self.comm.rank)
         duration = float(np.mean(self.training.time[:, -1] - self.training.time[:, 0]))
         path = chosen.to_path(self.law, self.training.times - 1, duration)
         reference = self.law.kinematics.reference
@@ -225,14 +225,13 @@ class _Loop:
         strain = np.array([row for row in strain if row.tobytes() in purpose]).reshape(-1, *strain.shape[1:])
         if len(strain) == 0:
             raise InputError("All histories of points outside were sampled before; raise limit, or stretch them more.")
-        file, mine = self.folder / f"round_{number}.h5", strain[rank::size]
+        file = self.folder / f"round_{number}.h5"
         if known:
             new = load_dataset(file)
             if {row.tobytes() for row in new.strain} - purpose.keys():
                 raise _not_of_this_loop(file)
         else:
-            share = [teacher(StrainPath(path.times, mine, path.kinematics))] if len(mine) else []
-            new = merge(_gathered(share, self.comm))
+            new = _taught(teacher, StrainPath(path.times, strain, path.kinematics), self.comm)
             on_root(self.comm, lambda: save_dataset(file, new))
         test = np.array([purpose[row.tobytes()] for row in new.strain], dtype=bool)
         self.training = _joined(self.training, new.subset(np.flatnonzero(~test)))
@@ -268,6 +267,29 @@ class _Loop:
             seed=config.seed,
             settings=config.record(),
         )
+
+
+def _taught(teacher: Callable[[StrainPath], Dataset], path: StrainPath, comm: Any) -> Dataset:
+    """Return the answers along all paths on which the teacher does not fail, in their order, whatever the ranks are.
+
+    Each rank asks for its share; collective. Raises ``NoPathLeft`` on all ranks when no rank has an answer.
+    """
+    size, rank = (1, 0) if comm is None else (comm.size, comm.rank)
+    mine = path.strain[rank::size]
+    try:
+        share = [teacher(StrainPath(path.times, mine, path.kinematics))] if len(mine) else []
+    except NoPathLeft:  # the others may have some, and wait
+        share = []
+    parts = _gathered(share, comm)
+    if not parts:
+        error = NoPathLeft(
+            f"The teacher fails on all {len(path)} paths of the round; take a smaller stretch or smaller steps."
+        )
+        error.collective = True
+        raise error
+    new = merge(parts)
+    place = {row.tobytes(): number for number, row in enumerate(path.strain)}
+    return new.subset(np.argsort([place[row.tobytes()] for row in new.strain], kind="stable"))
 
 
 def _joined(old: Dataset, new: Dataset) -> Dataset:

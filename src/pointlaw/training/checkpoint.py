@@ -5,6 +5,7 @@ a loop of trainings has a folder: each training in it has its own file, and :fun
 """
 
 import copy
+import hashlib
 import math
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -37,7 +38,7 @@ class Epoch:
 class Run:
     """Everything that a checkpoint holds: weights, optimizer, balance of the terms, best weights and history.
 
-    ``identity`` names network, data and configuration; a checkpoint of another run is refused.
+    ``identity`` names first weights, data and configuration; a checkpoint of another run is refused.
     """
 
     def __init__(self, network: Network, optimizer: torch.optim.Optimizer, balance: Balance, identity: str):
@@ -89,6 +90,15 @@ class Run:
         self.balance.means = content["means"]
         self.weights = content["weights"]
         self.history, self.best = [Epoch(**row) for row in content["history"]], Epoch(**content["best"])
+
+
+def hash_of(network: Network) -> str:
+    """Return the SHA-256 of all weights, their names and types: what tells one start of a training from another."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_state(path: Path, identity: str, content: dict[str, Any]) -> None:
@@ -145,5 +155,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _of_another_run(path: Path) -> InputError:
     return InputError(
-        f"The checkpoint {path} is of another network, dataset or configuration; delete it to start again."
+        f"The checkpoint {path} is of another network, dataset or configuration, or began with other weights (random "
+        "ones are the same after torch.manual_seed); delete it to start again."
     )

@@ -22,8 +22,9 @@ import torch
 from pointlaw.data import Dataset, FeatureMap, Scaling, feature_map
 from pointlaw.errors import InputError
 from pointlaw.networks import Network, check_features
+from pointlaw.networks.stiff_at_rest import StiffAtRest
 from pointlaw.training.balance import Balance
-from pointlaw.training.checkpoint import Epoch, Run
+from pointlaw.training.checkpoint import Epoch, Run, hash_of
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.objective import Samples, objective, path_errors
 
@@ -80,7 +81,8 @@ def fit(
     Parameters
     ----------
     network : Network
-        Fresh, or already trained (then its prior is left as it is).
+        Fresh, or already trained. Then its prior is left as it is, but a network with a stiffness at rest takes over
+        that on the card of the dataset, unless ``freeze`` holds it (``"root"``).
     dataset : Dataset
         Training paths; a part is split off for validation unless ``validation`` is given.
     config : TrainConfig, optional
@@ -88,7 +90,8 @@ def fit(
     scaling : Scaling, optional
         Scales; fitted on the training paths unless given.
     checkpoint : path, optional
-        File that is written on the way, and read first if it exists.
+        File that is written on the way, and read first if it exists. The network must have the same first weights
+        then: one that is drawn at random is made after ``torch.manual_seed``.
     callback : callable, optional
         Called after each epoch; returning ``True`` stops the training. A run that goes on from a checkpoint tells the
         last epoch in it once more, because it may have been killed before it was heard of.
@@ -103,13 +106,14 @@ def fit(
     ``freeze`` matches no parameter, or the checkpoint is of another run.
     """
     config = config or TrainConfig()
+    start = hash_of(network)
     training, validation = (dataset, validation) if validation else _split(dataset, config)
     scaling = scaling or Scaling.fit(training, network.scaling)
     features = feature_map(config.features, scaling)
     check(network, training, features, config)
     if validation.kinematics != training.kinematics:
         raise InputError(f"The training paths are {training.kinematics}, those of validation {validation.kinematics}.")
-    set_prior(network, training, scaling, features)
+    set_prior(network, training, scaling, features, config.freeze)
     device = config.chosen_device
     network.to(device, config.dtype)
     samples, held = (
@@ -118,8 +122,9 @@ def fit(
     with frozen(network, config.freeze) as learned:
         optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay)
         balance = Balance(config.weights, config.balance)
-        # The scales too: they tell two law files apart that a training may have started from.
-        parts = (training.sha256, validation.sha256, config.model_dump_json(), scaling.model_dump_json())
+        # First weights and scales too: they tell two law files apart that a training may have started from.
+        data = f"{training.sha256}{validation.sha256}{training.card.stiffness}"
+        parts = (start, data, config.model_dump_json(), scaling.model_dump_json())
         run = Run(network, optimizer, balance, "".join(parts))
         stopped = _epochs(run, samples, held, config, None if checkpoint is None else Path(checkpoint), callback)
     network.load_state_dict(run.weights)
@@ -201,13 +206,17 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def set_prior(network: Network, dataset: Dataset, scaling: Scaling, features: FeatureMap) -> None:
+def set_prior(
+    network: Network, dataset: Dataset, scaling: Scaling, features: FeatureMap, freeze: tuple[str, ...] = ()
+) -> None:
     """Start a fresh network as the least-squares fit of stress by strain: linear part set, the rest of the head zero.
 
     For an elastoplastic teacher this is its large-strain stiffness (the elastic volume change), which the network
-    would otherwise have to find among the much smaller deviator.
+    would otherwise have to find among the much smaller deviator. A network with a stiffness at rest, fresh or not, gets
+    that on the card of the data; one that it has learned and that is frozen stays.
     """
-    known = dataset.card.stiffness
+    stays = isinstance(network, StiffAtRest) and not network.is_fresh() and _matches("root", freeze)
+    known = None if stays else dataset.card.stiffness
     unit = np.array(scaling.stress)[:, None]
     network.prepare(
         torch.as_tensor(features.of(dataset)),
@@ -243,6 +252,10 @@ def _split(dataset: Dataset, config: TrainConfig) -> tuple[Dataset, Dataset]:
     return training, validation
 
 
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
 @contextlib.contextmanager
 def frozen(network: Network, patterns: tuple[str, ...]) -> Iterator[list[torch.nn.Parameter]]:
     """Hold the parameters whose names match a pattern; yield the others, which training may change.
@@ -253,7 +266,7 @@ def frozen(network: Network, patterns: tuple[str, ...]) -> Iterator[list[torch.n
     for pattern in patterns:
         if not fnmatch.filter(named, pattern):
             raise InputError(f"freeze: '{pattern}' matches no parameter to be trained; there are {', '.join(named)}.")
-    held = [value for name, value in named.items() if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+    held = [value for name, value in named.items() if _matches(name, patterns)]
     learned = [value for value in named.values() if not any(value is other for other in held)]
     if not named:
         raise InputError(f"A {type(network).__name__} has no parameter that gradient descent could train.")

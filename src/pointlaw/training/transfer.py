@@ -21,7 +21,7 @@ from pointlaw.errors import InputError
 from pointlaw.laws import LawCard, load_law
 from pointlaw.networks import Network
 from pointlaw.training.balance import Balance
-from pointlaw.training.checkpoint import load_state, save_state
+from pointlaw.training.checkpoint import hash_of, load_state, save_state
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.fit import check, epoch_seed, frozen, set_prior
 from pointlaw.training.objective import Samples, objective
@@ -97,7 +97,8 @@ def reptile(
     Parameters
     ----------
     network : Network
-        Fresh, or already trained on something.
+        Fresh, or already trained on something. A stiffness at rest on the cards of all members is taken over and held
+        if they agree; otherwise it is learned.
     family : sequence of Dataset
         One dataset a member, of the same kinematics and units.
     config : ReptileConfig, optional
@@ -105,7 +106,8 @@ def reptile(
     train : TrainConfig, optional
         Objective, features, seed, clip, freeze, precision and device of the inner loop; its epochs are not used.
     checkpoint : path, optional
-        File that is written every ``train.checkpoint_every`` rounds and at the end, and read first if it exists.
+        File that is written every ``train.checkpoint_every`` rounds and at the end, and read first if it exists; the
+        network must have the same first weights then, as in :func:`fit`.
     callback : callable, optional
         Called with the number of the round and its mean objective; returning ``True`` stops. As in :func:`fit`, the
         last round of a checkpoint is told once more.
@@ -115,16 +117,17 @@ def reptile(
     Raises ``InputError`` when a dataset does not fit the network or the others, or the checkpoint is of another run.
     """
     config, train = config or ReptileConfig(), train or TrainConfig()
+    identity = _identity(network, family, config, train)  # while the network has its first weights
     everything = _together(family)
     scaling = Scaling.fit(everything, network.scaling)
     features = feature_map(train.features, scaling)
     for member in family:
         check(network, member, features, train)
-    set_prior(network, everything, scaling, features)
+    set_prior(network, everything, scaling, features, train.freeze)
     network.to(train.chosen_device, train.dtype)
     members = [Samples.of(member, features, scaling.stress, train.chosen_device, train.dtype) for member in family]
     path = None if checkpoint is None else Path(checkpoint)
-    memory = _Memory(network, path, _identity(network, family, config, train))
+    memory = _Memory(network, path, identity)
     student = copy.deepcopy(network)
 
     def unwanted() -> bool:
@@ -177,7 +180,8 @@ class _Memory:
 def _identity(network: Network, family: Sequence[Dataset], config: ReptileConfig, train: TrainConfig) -> str:
     """Return what tells one run of Reptile from another."""
     settings = f"{config.model_dump_json()} {train.model_dump_json()}"
-    return f"reptile {type(network).__name__} {network.config} {settings} {[member.sha256 for member in family]}"
+    data = [(member.sha256, member.card.stiffness) for member in family]
+    return f"reptile {type(network).__name__} {network.config} {settings} {data} {hash_of(network)}"
 
 
 def _inner(
@@ -205,9 +209,8 @@ def _inner(
 
 
 def _together(family: Sequence[Dataset]) -> Dataset:
-    """Return all paths of the family as one dataset, for the scales; the members may have different teachers."""
+    """Return all paths of the family as one dataset, for scales and prior; the members may have different teachers."""
     if not family:
         raise InputError("reptile needs a family of datasets; the list is empty.")
-    card = family[0].card.model_copy(update={"teacher": "family"})
     parts = [Dataset(**member.arrays, card=member.card.model_copy(update={"teacher": "family"})) for member in family]
-    return Dataset(**merge(parts).arrays, card=card)
+    return merge(parts)
