@@ -12,7 +12,7 @@ from pointlaw.laws.guard import Guarded, OutsidePaths, outside_paths
 from pointlaw.laws.learned import LearnedMaterial, one_thread
 from pointlaw.laws.make import audit_again, make_law
 from pointlaw.laws.neurons import LAWS, MaterialNeurons, make_material, neurons
-from pointlaw.laws.page import draw_page
+from pointlaw.laws.page import check_page, draw_page
 
 __all__ = [
     "LAWS",
@@ -35,6 +35,7 @@ __all__ = [
     "audit",
     "audit_again",
     "calibrated",
+    "check_page",
     "deviation",
     "draw_page",
     "explain",
