@@ -68,6 +68,66 @@ def test_drive_reads_back_the_strains_that_it_wrote(pointlaw, tmp_path):
     np.testing.assert_allclose(np.loadtxt(again, delimiter=",", skiprows=1), table, rtol=1e-13)
 
 
+def test_folders_that_are_missing_are_made(pointlaw, tmp_path):
+    assert pointlaw("drive", "j2", "--to", 0.01, "--csv", tmp_path / "a" / "b" / "out.csv")[0] == 0
+    assert pointlaw("check", "linear_elastic", "--json", tmp_path / "c" / "out.json")[0] == 0
+    assert (tmp_path / "a" / "b" / "out.csv").is_file()
+    assert json.loads((tmp_path / "c" / "out.json").read_text(encoding="utf-8"))["ok"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["drive", "no_such_law", "--to", "1", "--csv", "file/a.csv"], "file/a.csv cannot be written: "),
+        (["check", "no_such_law", "--json", "file/a.json"], "file/a.json cannot be written: "),
+        (["check", "no_such_law", "--page", "file/a.png"], "file/a.png cannot be written: "),
+        (["check", "no_such_law", "--page", "a.txt"], "A page is drawn as .png, .pdf, .svg or .html; a.txt has none"),
+        (["check", "no_such_law", "--json", "."], ". is a folder; name a file in it"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_anything_else(
+    pointlaw, tmp_path, monkeypatch, words, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    status, out, err = pointlaw(*words)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"Error: {sentence}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PermissionError(13, "Permission denied", "/data/steel"), "/data/steel cannot be used: Permission denied."),
+        (OSError(28, "a.csv cannot be written: No space left on device"), "a.csv cannot be written: No space left"),
+        (OSError("The checkpoint a cannot be written: full"), "The checkpoint a cannot be written: full"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(pointlaw, monkeypatch, error, sentence):
+    def fail():
+        raise error
+
+    monkeypatch.setitem(MATERIALS, "failing", fail)
+    status, out, err = pointlaw("check", "failing")
+    assert (status, out) == (1, "")
+    assert err.startswith(f"Error: {sentence}")
+    assert err.count("\n") == 1
+    monkeypatch.setenv("POINTLAW_DEBUG", "1")
+    assert type(error).__name__ in pointlaw("check", "failing")[2]
+
+
+@pytest.mark.fem
+def test_sampling_into_a_file_is_refused(command, tmp_path):
+    (tmp_path / "file").touch()
+    plan = '[plan]\nkind = "gaussian_process"\npaths = 1\nsteps = 2\nbound = 0.01\nseed = 0\n'
+    (tmp_path / "c.toml").write_text(f'output = "file"\n[teacher]\nlaw = "J2"\n{plan}', encoding="utf-8")
+    status, out, err = command("sample", tmp_path / "c.toml", "--quiet")
+    assert (status, out) == (1, "")
+    assert "file/dataset.h5 cannot be written: " in err
+    assert err.count("\n") == 1
+
+
 def test_drive_prints_the_columns_that_move(pointlaw):
     status, out, _ = pointlaw("drive", "linear_elastic", "--component", "22", "--to", 0.001, "--steps", 2, "--free")
     assert status == 0
@@ -141,6 +201,12 @@ def test_show_prints_the_card_of_a_law_file_as_table_and_as_json(pointlaw):
     _, text, _ = pointlaw("show", LAWS[0], "--json")
     card = json.loads(text)
     assert card["name"] in out
+
+
+@pytest.mark.skipif(not LAWS, reason="no law file is committed")
+def test_a_law_file_is_shown_under_any_suffix(pointlaw, tmp_path):
+    (tmp_path / "steel.law").write_bytes(LAWS[0].read_bytes())
+    assert pointlaw("show", tmp_path / "steel.law", "--json") == pointlaw("show", LAWS[0], "--json")
 
 
 def test_the_program_is_installed_under_its_name():

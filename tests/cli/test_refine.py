@@ -119,6 +119,7 @@ def test_a_command_that_was_killed_goes_on_and_ends_with_the_same_law(refine, fo
         (LOOP.replace("square.py", "cube.py"), "there is no file"),
         (LOOP.replace("j2_plane_strain", "j2_plain_strain"), "There is no law"),
         (LOOP.replace("rounds", "round"), "'round' is not a known entry"),
+        (LOOP.replace('"loop"', '"steel.h5/loop"'), "steel.h5 is not a folder"),
         ("kept_back = 0.5" + LOOP, "kept other paths back than kept_back = 0.5"),
     ],
 )

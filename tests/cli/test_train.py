@@ -8,7 +8,7 @@ from pointlaw.data import Dataset, load_dataset, sample, save_dataset
 from pointlaw.errors import InputError
 from pointlaw.laws import load_law
 from pointlaw.materials import J2, LinearElastic, PlaneStrain
-from pointlaw.networks import GRU, GaussianProcess
+from pointlaw.networks import GRU, NETWORKS, GaussianProcess, Network
 from pointlaw.paths import gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
 from pointlaw.training.train_file import read_train_file, train_law
@@ -169,6 +169,15 @@ def test_a_gaussian_process_is_conditioned(train, folder, steel) -> None:
         ("dataset", "is not a TOML file"),
         (GRU_8.replace("laws/steel.safetensors", "steel.h5"), "output = 'steel.h5' is the dataset or a folder"),
         (GRU_8.replace("laws/steel.safetensors", ""), "output = '' is the dataset or a folder"),
+        (GRU_8.replace("laws/", "steel.h5/"), "steel.h5/steel.safetensors cannot be written"),
+        (
+            BASE + 'architecture = "gaussian_process"\n[network]\npoints = "a"\n',
+            "points = 'a'; points is a whole number",
+        ),
+        (BASE + 'architecture = "gaussian_process"\n[network]\npoints = 20.5\n', "points = 20.5"),
+        (GRU_8.replace("hidden = 8", "features = 3"), "'network.features' follows from the dataset"),
+        (GRU_8 + '[search]\nseed = -1\nspace = {"network.hidden" = [3]}\n', "got seed = -1"),
+        (GRU_8 + '[search.space]\n"network.hidden" = {low = 1.0, high = inf}\n', "low must be below high"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_sentence(train, text, sentence) -> None:
@@ -176,6 +185,30 @@ def test_what_is_wrong_is_named_in_one_sentence(train, text, sentence) -> None:
     assert (status, out) == (1, "")
     assert sentence in err
     assert err.count("\n") == 1
+
+
+class Nowhere(Network):
+    """A network that knows no number."""
+
+    architecture = "nowhere"
+
+    def __init__(self, *, features: int, outputs: int):
+        config = {"features": features, "outputs": outputs}
+        super().__init__(features=features, outputs=outputs, state_sizes={}, config=config)
+        self.factor = torch.nn.Parameter(torch.ones(()))
+
+    def step(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return float("nan") * self.factor * x, state
+
+
+def test_a_law_without_a_finite_answer_is_refused_and_its_training_is_kept(train, folder, monkeypatch) -> None:
+    monkeypatch.setitem(NETWORKS, "nowhere", Nowhere)
+    status, _, err = train(BASE + 'architecture = "nowhere"\n' + QUICK, "--quiet")
+    assert status == 1
+    checkpoint = folder / "laws" / "steel.safetensors.checkpoint"
+    assert "answers each of the 5 kept-back paths with numbers that are not finite" in err
+    assert err.endswith(f"What was trained is kept in {checkpoint}.\n")
+    assert [path.name for path in (folder / "laws").iterdir()] == [checkpoint.name]
 
 
 def test_a_missing_configuration_is_named(tmp_path) -> None:

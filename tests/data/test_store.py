@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pointlaw.data import load_dataset, save_dataset
+from pointlaw.data import check_writable, load_dataset, save_dataset
 from pointlaw.errors import InputError
 
 
@@ -60,6 +60,20 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(dataset, tmp_path, monke
         save_dataset(path, dataset.subset([0]))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_whether_a_file_could_be_written_is_told_and_nothing_is_made(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("x")
+    for good in ("new.h5", "file", "a/b/new.h5"):
+        check_writable(tmp_path / good)
+    for bad, sentence in ((".", "is a folder"), ("file/a/b.h5", "file is not a folder")):
+        with pytest.raises(InputError, match=sentence):
+            check_writable(tmp_path / bad)
+    monkeypatch.setattr("os.access", lambda place, mode: place != tmp_path)
+    check_writable(tmp_path / "file")
+    with pytest.raises(InputError, match=r"a/b/new\.h5 cannot be written: .* may not be written to"):
+        check_writable(tmp_path / "a" / "b" / "new.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(dataset, tmp_path) -> None:

@@ -129,6 +129,7 @@ def test_a_damaged_density_is_refused_when_a_law_file_is_read(law, tmp_path, mon
     for wrong, sentence in (
         (nan, f"density's '{name}' holds a value that is not finite"),
         (whole | {name: whole[name][None]}, "density's '[a-z]+' has the shape"),
+        (whole | {name: whole[name].max()}, "density's '[a-z]+' has the shape"),
         ({key: array for key, array in whole.items() if key != name}, f"density in .* is incomplete.*'{name}'"),
     ):
         monkeypatch.setattr(Density, "arrays", wrong)

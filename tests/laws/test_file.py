@@ -9,10 +9,10 @@ import safetensors
 import safetensors.torch
 import torch
 
-from pointlaw.errors import LawFileError
+from pointlaw.errors import InputError, LawFileError
 from pointlaw.laws import LearnedMaterial, load_law, load_torchscript, make_law, read_card, save_law, write_card
 from pointlaw.laws.file import seal
-from pointlaw.networks import LSTM, NETWORKS
+from pointlaw.networks import LSTM, NETWORKS, Network
 
 
 @pytest.fixture
@@ -105,6 +105,31 @@ def test_weights_without_a_card_are_refused(law, tmp_path) -> None:
     refused(path, "has no card")
 
 
+def header(content: bytes) -> bytes:
+    """A file that is nothing but a header."""
+    return len(content).to_bytes(8, "little") + content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b'{"a": {"data_offsets": [0, %b]}}' % end for end in (b'"x"', b"null", b"1.5", b"1e999", b"[1]")),
+        b"[" * 100_000 + b"]" * 100_000,
+    ],
+)
+def test_a_header_that_is_no_header_is_refused(tmp_path, content: bytes) -> None:
+    path = tmp_path / "law.safetensors"
+    path.write_bytes(header(content))
+    refused(path, "header of .* is damaged")
+
+
+def test_a_card_of_nothing_but_brackets_is_refused(tmp_path) -> None:
+    path = tmp_path / "card.json"
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(LawFileError, match=r"card of .* cannot be used"):
+        read_card(path)
+
+
 def resealed(law: LearnedMaterial, path: Path, **changes) -> Path:
     """A file with another card and a right seal: only its meaning is wrong."""
     card = {**json.loads(law.card.model_dump_json()), **changes}
@@ -131,6 +156,18 @@ def resealed(law: LearnedMaterial, path: Path, **changes) -> Path:
 )
 def test_a_card_that_does_not_fit_is_refused(law, tmp_path, changes: dict, match: str) -> None:
     refused(resealed(law, tmp_path / "law.safetensors", **changes), match)
+
+
+@pytest.mark.parametrize("name", ["strain", "stress", "tangent"])
+def test_a_probe_with_rows_of_different_length_is_refused(law, tmp_path, name: str) -> None:
+    answer = json.loads(law.card.probe.model_dump_json())
+    answer[name][-1].append(0.0)
+    refused(resealed(law, tmp_path / "law.safetensors", probe=answer), f"probe: .*rows of {name} differ in length")
+
+
+def test_an_envelope_of_other_strains_is_refused(law, tmp_path) -> None:
+    envelope = json.loads(law.card.envelope.model_dump_json()) | {"strain_max": [1.0]}
+    refused(resealed(law, tmp_path / "law.safetensors", envelope=envelope), "envelope has 1 components")
 
 
 def test_a_card_of_other_weights_is_found_by_the_probe(law, tmp_path) -> None:
@@ -196,6 +233,66 @@ def test_a_law_with_nan_cannot_be_saved(law, tmp_path) -> None:
         network.head.weight.fill_(float("nan"))
     with pytest.raises(LawFileError, match="not finite"):
         save_law(tmp_path / "law.safetensors", LearnedMaterial(network, law.card))
+    assert list(tmp_path.iterdir()) == []
+
+
+class Edge(Network):
+    """A spring that ends where the first scaled feature leaves the interval from ``low`` to 0.3: NaN there."""
+
+    architecture = "edge"
+
+    def __init__(self, *, features: int, outputs: int, low: float = -9.0):
+        config = {"features": features, "outputs": outputs, "low": low}
+        super().__init__(features=features, outputs=outputs, state_sizes={}, config=config)
+        self.spring = torch.nn.Linear(features, outputs, bias=False)
+        torch.nn.init.eye_(self.spring.weight)
+        self.low = low
+
+    def step(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        inside = torch.sqrt(0.3 - x[:, :1]) * torch.sqrt(x[:, :1] - self.low)
+        return self.spring(x) + 0.0 * inside, state
+
+
+@pytest.fixture
+def edge(law, paths, monkeypatch):
+    """Return a function that makes a law of an :class:`Edge` on kept-back paths of its own choice."""
+    monkeypatch.setitem(NETWORKS, "edge", Edge)
+    training, kept_back = paths
+
+    def make(rows, **settings) -> LearnedMaterial:
+        network = Edge(features=3, outputs=3, **settings)
+        kept = kept_back.subset(rows)
+        return make_law(network, law.card.scaling, name="edge", training=training, kept_back=kept)
+
+    def ends(data) -> np.ndarray:
+        """Whether each path goes beyond the edge."""
+        return data.strain[..., 0].max(axis=1) > 0.3 * law.card.scaling.strain[0]
+
+    make.beyond = np.flatnonzero(ends(kept_back))
+    make.within = np.flatnonzero(~ends(kept_back))
+    return make
+
+
+def test_the_probe_is_a_path_with_finite_answers(edge, tmp_path) -> None:
+    made = edge([edge.beyond[0], edge.within[0]])
+    assert made.card.figures.failed > 0
+    save_law(tmp_path / "law.safetensors", made)
+    assert load_law(tmp_path / "law.safetensors").card.probe == made.card.probe
+
+
+def test_a_law_that_answers_no_kept_back_path_is_not_made(edge) -> None:
+    with pytest.raises(InputError, match=r"The law 'edge' answers each of the \d+ kept-back paths with"):
+        edge(edge.beyond)
+
+
+def test_a_law_that_could_not_be_read_again_is_not_written(law, edge, tmp_path) -> None:
+    made = edge([edge.within[0]])
+    nowhere = LearnedMaterial(Edge(features=3, outputs=3, low=0.2), made.card)
+    with pytest.raises(LawFileError, match="The law 'edge' answers zero strain with numbers that are not finite"):
+        save_law(tmp_path / "law.safetensors", nowhere)
+    moved = law.card.model_copy(update={"probe": made.card.probe})
+    with pytest.raises(LawFileError, match="The law 'small' answers its probe with another stress"):
+        save_law(tmp_path / "law.safetensors", LearnedMaterial(law.network, moved))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -124,19 +124,58 @@ def test_the_checkpoint_of_another_search_is_refused(data, tmp_path) -> None:
         ({"train.learning_rate": {"low": 2.0, "high": 1.0}}, "range of 'train.learning_rate' cannot be used"),
         ({"train.learning_rate": 0.1}, "needs a list of choices or a range"),
         ({"train.learning_rate": [-1.0]}, "'train.learning_rate' = -1.0"),
-        ({"network.neurons": [3]}, "does not build a network 'gru'"),
+        ({"train.learning_rate": {"low": 1e-3, "high": float("inf")}}, "low must be below high, both within"),
+        ({"network.hidden": {"low": 3, "high": 10**400}}, "low must be below high, both within"),
+        ({"network.neurons": [3]}, "cannot set 'network.neurons': it is no setting of gru"),
+        ({"architecture": ["gru", "lstm"], "network.neurons": [3]}, "it is no setting of gru, lstm"),
+        ({"network.features": [2, 3]}, "'network.features' follows from the dataset"),
+        ({"network.outputs": [2, 3]}, "'network.outputs' follows from the dataset"),
+        ({"architecture": ["gru", "grue"]}, "architecture 'grue' is unknown"),
+        ({"architecture": {"low": 1, "high": 2}}, "'architecture' needs a list of choices; got"),
     ],
 )
-def test_a_wrong_space_gets_a_sentence(data, space, sentence) -> None:
+def test_a_wrong_space_gets_a_sentence_before_the_first_trial(data, tmp_path, space, sentence) -> None:
     pytest.importorskip("optuna")
     with pytest.raises(InputError, match=sentence):
-        search(space, data, train=QUICK, trials=1)
+        search(space, data, train=QUICK, trials=1, checkpoint=tmp_path / "new")
+    tried = "train.learning_rate" in space and isinstance(space["train.learning_rate"], list)
+    assert (tmp_path / "new").exists() is tried  # or else the checkpoint would refuse the search that is put right
+
+
+def test_sizes_and_unknown_settings_that_are_not_varied_get_a_sentence_too(data) -> None:
+    pytest.importorskip("optuna")
+    space = {"architecture": ["gru", "lstm"]}
+    with pytest.raises(InputError, match=r"'network\.outputs' follows from the dataset"):
+        search(space, data, network={"outputs": 3}, train=QUICK, trials=1)
+    with pytest.raises(InputError, match=r"'network\.elements': it is no setting of gru, lstm"):
+        search(space, data, network={"elements": 3}, train=QUICK, trials=1)
+
+
+def test_settings_that_an_architecture_does_not_have_are_left_out_of_its_trials(data) -> None:
+    pytest.importorskip("optuna")
+    space = {"network.elements": [2, 3], "network.hidden": [3, 5], "architecture": ["physically_recurrent", "gru"]}
+    found = search(space, data, network={"layers": 1, "seed": 0}, train=QUICK, trials=6)
+    settings = {"gru": {"hidden"}, "physically_recurrent": {"elements"}}
+    kinds = [row.values["architecture"] for row in found.table]
+    assert set(kinds) == set(settings)
+    for kind, row in zip(kinds, found.table, strict=True):
+        assert row.values.keys() - {"architecture"} == {f"network.{name}" for name in settings[kind]}
+    fixed = {"gru": {"layers": 1}, "physically_recurrent": {"seed": 0}}[found.architecture]
+    assert found.network.items() >= fixed.items()
+    assert found.network.keys() == fixed.keys() | settings[found.architecture]
 
 
 def test_a_search_without_a_trial_gets_a_sentence(data) -> None:
     pytest.importorskip("optuna")
     with pytest.raises(InputError, match="at least one trial; got trials = 0"):
         search(SPACE, data, trials=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_numpy_does_not_take_gets_a_sentence(data, seed) -> None:
+    pytest.importorskip("optuna")
+    with pytest.raises(InputError, match=f"from 0 to .*; got seed = {seed}"):
+        search(SPACE, data, trials=1, seed=seed)
 
 
 def test_trials_that_all_diverge_get_a_sentence(data) -> None:

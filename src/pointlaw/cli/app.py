@@ -1,8 +1,8 @@
 """The program ``pointlaw``: its commands, and how it ends.
 
-An error that pointlaw foresaw is one sentence on stderr and exit status 1; ``POINTLAW_DEBUG=1`` shows the traceback
-too. Under mpirun the sentence is printed once, and a rank that fails alone ends the whole job. ``pointlaw --help``
-needs neither DOLFINx nor torch.
+An error that pointlaw foresaw, or that the system reports, is one sentence on stderr and exit status 1;
+``POINTLAW_DEBUG=1`` shows the traceback too. Under mpirun the sentence is printed once, and a rank that fails alone
+ends the whole job. ``pointlaw --help`` needs neither DOLFINx nor torch.
 """
 
 import os
@@ -53,11 +53,20 @@ def prepare(
     runpy.run_path(str(first), run_name="pointlaw_with")
 
 
+def sentence(error: OSError) -> PointlawError:
+    """Return what the system refused as an error of ours, which names the path and what the system says."""
+    what = error.strerror or str(error)
+    told = PointlawError(what if error.filename is None else f"{error.filename} cannot be used: {what}.")
+    told.collective, told.__cause__ = getattr(error, "collective", False), error
+    return told
+
+
 def main() -> None:
     """Run the command line; exit with 0, with 1 after an error, with 2 after a wrong argument."""
     try:
         app(prog_name="pointlaw")
-    except Exception as error:
+    except Exception as raised:
+        error = sentence(raised) if isinstance(raised, OSError) else raised
         brief = isinstance(error, PointlawError) and not os.environ.get("POINTLAW_DEBUG")
         # Only a command that uses MPI has loaded this; then the other ranks must learn of the error.
         if mpi := sys.modules.get("pointlaw.fem.mpi"):

@@ -41,8 +41,11 @@ def check(
     """
     if amplitude is not None and not amplitude > 0.0:
         raise InputError(f"--amplitude = {amplitude} must be above zero.")
+    check_outputs(page, json_file)
     material = open_law(law)
     card: LawCard | None = getattr(material, "card", None)
+    if page is not None and data is None and card is None:
+        raise InputError(f"The page of '{law}' needs --data: a formula has no card and no envelope of its own.")
     report = contract(material, amplitude)
     print(report)
     audit = figures_of(material, card, data, paths)
@@ -57,12 +60,22 @@ def check(
         missed = strict and Verdict.BAD in verdicts
     if json_file is not None:
         write_json(json_file, report, audit, card)
-    if page is not None:
-        if audit is None:
-            raise InputError(f"The page of '{law}' needs --data: a formula has no card and no envelope of its own.")
+    if page is not None and audit is not None:
         draw(page, material, audit, card, teacher)
         print(f"The page is in {page}.")
     raise typer.Exit(0 if report.ok and not missed else 1)
+
+
+def check_outputs(page: Path | None, json_file: Path | None) -> None:
+    """Raise ``InputError`` for a file that could not be written, before anything is measured."""
+    from pointlaw.data import check_writable
+
+    if json_file is not None:
+        check_writable(json_file)
+    if page is not None:
+        from pointlaw.laws import check_page
+
+        check_page(page)
 
 
 def figures_of(material: Material, card: "LawCard | None", data: Path | None, paths: int) -> "Audit | None":
@@ -135,4 +148,5 @@ def write_json(file: Path, report: "CheckReport", audit: "Audit | None", card: "
                 for line in judge(audit.figures)
             },
         }
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

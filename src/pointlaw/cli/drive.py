@@ -31,6 +31,10 @@ def drive_command(
 
     pointlaw drive j2 --component 11 --to 0.01 --to -0.01 --to 0 --free
     """
+    from pointlaw.data import check_writable
+
+    if output is not None:
+        check_writable(output)
     material = open_law(law)
     if (path is None) == (not to):
         raise InputError("drive needs a path: either --to VALUE (once or more), or --path FILE.csv.")
@@ -98,6 +102,7 @@ def _columns(record: Record) -> tuple[list[str], np.ndarray]:
 def write_record(path: Path, record: Record) -> None:
     """Write times, strain, stress and status of the first point as CSV, all digits."""
     names, values = _columns(record)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*names, "status"])

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pointlaw.errors import PointlawError
-
 
 def sample_command(
     config: Annotated[Path, typer.Argument(help="A TOML file; docs/cluster.md shows one.")],
@@ -19,6 +17,7 @@ def sample_command(
     mpirun -n 8 pointlaw sample config.toml deals the paths to eight ranks. A path that fails is kept in OUT/failed.h5
     as far as it went, with its reason.
     """
+    from pointlaw.data import check_writable
     from pointlaw.rve.progress import SampleBar
     from pointlaw.rve.sample import MPI, agree, guarded, sample
     from pointlaw.rve.sample_file import read_sample_file
@@ -27,21 +26,21 @@ def sample_command(
     read, error = guarded(lambda: read_sample_file(config))
     agree(world, error)
     file, plan, teacher = read
+    folder = out or config.parent / file.output
+    _, error = guarded(lambda: check_writable(folder / "dataset.h5"))
+    agree(world, error)
     shown = world.rank == 0 and not quiet
-    try:
-        with SampleBar(plan.paths) if shown else contextlib.nullcontext() as bar:
-            report = sample(
-                teacher,
-                plan,
-                out or config.parent / file.output,
-                batch=file.batch,
-                tangent=file.tangent,
-                energy=file.energy,
-                max_cuts=file.max_cuts,
-                units=file.units,
-                watch=bar.watch if bar else None,
-            )
-    except OSError as error:  # the disk: one sentence, which names the file
-        raise PointlawError(error.strerror or str(error)) from error
+    with SampleBar(plan.paths) if shown else contextlib.nullcontext() as bar:
+        report = sample(
+            teacher,
+            plan,
+            folder,
+            batch=file.batch,
+            tangent=file.tangent,
+            energy=file.energy,
+            max_cuts=file.max_cuts,
+            units=file.units,
+            watch=bar.watch if bar else None,
+        )
     if world.rank == 0:
         print(report)

@@ -12,7 +12,7 @@ def show(
     out: Annotated[Path | None, typer.Option(help="Picture of a mesh; by default FILE with the suffix .png.")] = None,
 ) -> None:
     """Show what a law file says of itself, or draw the phases of a mesh or a voxel image."""
-    if file.suffix not in (".safetensors", ".json"):
+    if not is_law(file):
         picture(file, file.with_suffix(".png") if out is None else out)
         return
     from pointlaw.laws import read_card
@@ -28,6 +28,17 @@ def show(
     for name, value in rows(card):
         table.add_row(name, value)
     Console().print(table)
+
+
+def is_law(file: Path) -> bool:
+    """Whether ``file`` is a law file or a card: by its suffix, or under any other by the header that weights have."""
+    if file.suffix in (".safetensors", ".json"):
+        return True
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        start = opened.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= file.stat().st_size - 8
 
 
 def picture(file: Path, out: Path) -> None:

@@ -10,6 +10,23 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pointlaw.errors import InputError
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise ``InputError`` unless the file ``path`` could be written; ask before long work, for nothing is made.
+
+    Folders that are missing above it are no fault: who writes the file makes them.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it.")
+    nearest = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if nearest != path.absolute() and not nearest.is_dir():
+        raise InputError(f"{path} cannot be written: {nearest} is not a folder; choose another place.")
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"{path} cannot be written: {nearest} may not be written to; choose another place.")
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from pointlaw.laws.guard import Guarded, OutsidePaths, outside_paths
 from pointlaw.laws.learned import LearnedMaterial, one_thread
 from pointlaw.laws.make import audit_again, check_apart, make_law
 from pointlaw.laws.neurons import LAWS, MaterialNeurons, make_material, neurons
-from pointlaw.laws.page import draw_page
+from pointlaw.laws.page import check_page, draw_page
 
 __all__ = [
     "LAWS",
@@ -36,6 +36,7 @@ __all__ = [
     "audit_again",
     "calibrated",
     "check_apart",
+    "check_page",
     "deviation",
     "draw_page",
     "explain",

@@ -197,6 +197,18 @@ class Probe(pydantic.BaseModel):
     stress: list[list[float]]
     tangent: list[list[float]]
 
+    @pydantic.model_validator(mode="after")
+    def _rectangular(self) -> "Probe":
+        for name in ("strain", "stress", "tangent"):
+            if len({len(row) for row in getattr(self, name)}) > 1:
+                raise ValueError(f"the rows of {name} differ in length")
+        return self
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number of the answer is finite."""
+        return all(np.isfinite(rows).all() for rows in (self.stress, self.tangent))
+
 
 class LawCard(pydantic.BaseModel):
     """Everything about a learned law but its weights.
@@ -242,7 +254,11 @@ class LawCard(pydantic.BaseModel):
         if self.kinematics not in KINEMATICS:
             raise ValueError(f"kinematics '{self.kinematics}' is unknown; known are {', '.join(KINEMATICS)}")
         m = self.measure.size
-        for name, values in (("scaling", self.scaling.strain), ("envelope", self.envelope.strain_min)):
+        for name, values in (
+            ("scaling", self.scaling.strain),
+            ("envelope", self.envelope.strain_min),
+            ("envelope", self.envelope.strain_max),
+        ):
             if len(values) != m:
                 raise ValueError(f"{name} has {len(values)} components; kinematics {self.kinematics} has {m}")
         if self.figures.error_mean is None:

@@ -58,7 +58,8 @@ class Density:
     step: Array
 
     def __post_init__(self) -> None:
-        n, q, k = self.shift.size, self.axes.shape[-1], self.radii.size
+        n, k = self.shift.size, self.radii.size
+        q = self.axes.shape[-1] if self.axes.ndim else 0
         due = {"shift": (n,), "axes": (n, q), "rest": (n,), "centres": (k, q + 1), "radii": (k,), "step": (1,)}
         for name, array in self.arrays.items():
             if array.shape != due[name]:

@@ -9,6 +9,7 @@ user's own TorchScript does, and is therefore accepted only with its card and an
 import functools
 import hashlib
 import json
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,14 @@ _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format
 def save_law(path: str | Path, law: LearnedMaterial) -> str:
     """Write ``law`` to the file ``path`` (atomically) and return its seal.
 
-    Raises ``LawFileError`` when a weight is not finite, or the network is a foreign script.
+    Raises ``LawFileError`` when a weight is not finite, the network is a foreign script, or the law does not answer
+    its probe, so that the file could not be read again.
     """
     if not isinstance(law.network, Network):
         raise LawFileError(f"The law '{law.card.name}' is a foreign script; ship its file with its card (write_card).")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in law.network.state_dict().items()}
     _finite(weights, f"The law '{law.card.name}'")
+    probe(law, f"The law '{law.card.name}'")
     if law.density is not None:
         weights |= {_DENSITY + name: torch.tensor(array) for name, array in law.density.arrays.items()}
     content = seal(weights, law.card.model_dump_json())
@@ -146,13 +149,18 @@ def ask(law: LearnedMaterial, strain: list[list[float]], dt: float) -> Probe:
     return Probe(dt=dt, strain=strain, stress=stress, tangent=tangent)
 
 
-def probe(law: LearnedMaterial, source: str) -> None:
-    """Ask ``law`` the question on its card, and zero strain; raise ``LawFileError`` unless it answers as it should."""
+def probe(law: LearnedMaterial, who: str) -> None:
+    """Ask ``law`` the question on its card, and zero strain; raise ``LawFileError`` unless it answers as it should.
+
+    ``who`` is what the sentence begins with.
+    """
     card = law.card
     reference = np.array([law.kinematics.reference])
     if law.update(reference, law.initial_state(1), card.probe.dt).status[0] == PointStatus.FAILED:  # type: ignore[index]
-        raise LawFileError(f"The law in {source} answers zero strain with numbers that are not finite.")
+        raise LawFileError(f"{who} answers zero strain with numbers that are not finite.")
     answer = ask(law, card.probe.strain, card.probe.dt)
+    if not answer.finite:
+        raise LawFileError(f"{who} answers its probe with numbers that are not finite.")
     tolerance = 1e-4 if card.precision == "float32" else 1e-9
     for name in ("stress", "tangent"):
         then, now = np.array(getattr(card.probe, name)), np.array(getattr(answer, name))
@@ -160,7 +168,7 @@ def probe(law: LearnedMaterial, source: str) -> None:
             initial=1e-300
         ):
             raise LawFileError(
-                f"The law in {source} answers its probe with another {name} than when it was saved; "
+                f"{who} answers its probe with another {name} than when it was saved; "
                 "weights and card do not belong together."
             )
 
@@ -189,7 +197,7 @@ def _density(tensors: dict[str, Any], card: LawCard, source: str) -> Density | N
 def _probed(network: Any, card: LawCard, source: str, density: Density | None = None) -> LearnedMaterial:
     try:
         law = LearnedMaterial(network, card, density=density)
-        probe(law, source)
+        probe(law, f"The law in {source}")
     except (InputError, RuntimeError) as error:
         raise LawFileError(f"The law in {source} cannot be evaluated: {error}") from error
     return law
@@ -211,10 +219,10 @@ def _seal_of(content: bytes, source: str) -> tuple[str, dict[str, str]]:
         raise LawFileError(f"{source} is truncated, or not a safetensors file.")
     try:
         header = json.loads(content[8 : 8 + length])
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        ends = [index(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
         metadata = header.get("__metadata__", {})
         digest, card, kind = metadata.get("seal"), metadata.get("card"), metadata.get("format")
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise LawFileError(f"The header of {source} is damaged, or it is not a safetensors file.") from error
     if card is None or digest is None:
         raise LawFileError(f"{source} has no card; a law is used only together with its card (save_law writes both).")
@@ -238,7 +246,7 @@ def _card(text: str, source: str) -> LawCard:
         if version != FORMAT_VERSION:
             raise LawFileError(f"{source} has format version {version}; this pointlaw reads version {FORMAT_VERSION}.")
         return LawCard.model_validate(raw)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         first = error.errors()[0] if isinstance(error, pydantic.ValidationError) else None
         where = f"{'.'.join(map(str, first['loc'])) or 'card'}: {first['msg']}" if first else str(error)
         raise LawFileError(f"The card of {source} cannot be used: {where}") from error

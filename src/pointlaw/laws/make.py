@@ -52,7 +52,8 @@ def make_law(
 
     Notes
     -----
-    Raises ``InputError`` when a kept-back path is a training path.
+    Raises ``InputError`` when a kept-back path is a training path, or the law answers each with a number that is not
+    finite.
     """
     check_apart(training, kept_back, features)
     ours = isinstance(network, Network)
@@ -80,9 +81,7 @@ def make_law(
     )
     law = LearnedMaterial(network, draft)
     figures = audit(law, kept_back)
-    question = kept_back.strain[0, np.linspace(1, kept_back.times - 1, PROBE_STEPS).astype(int)]
-    answer = ask(law, question.tolist(), float(np.diff(kept_back.time[0]).mean()))
-    return LearnedMaterial(network, draft.model_copy(update={"figures": figures, "probe": answer}))
+    return LearnedMaterial(network, draft.model_copy(update={"figures": figures, "probe": _probe(law, kept_back)}))
 
 
 def audit_again(law: LearnedMaterial, training: Dataset, kept_back: Dataset) -> LearnedMaterial:
@@ -110,6 +109,19 @@ _UNKNOWN = Figures(
     paths=0, error_mean=0, error_median=0, error_95=0, tangent_error=None, refinement={}, drift=0, stress_at_rest=0,
     stiffness_error=None, tangent_check=0, softest=0, failed=0,
 )  # fmt: skip
+
+
+def _probe(law: LearnedMaterial, kept_back: Dataset) -> Probe:
+    """Return question and answer along some steps of the first kept-back path where all answers are finite."""
+    steps = np.linspace(1, kept_back.times - 1, PROBE_STEPS).astype(int)
+    for time, strain in zip(kept_back.time, kept_back.strain, strict=True):
+        answer = ask(law, strain[steps].tolist(), float(np.diff(time).mean()))
+        if answer.finite:
+            return answer
+    raise InputError(
+        f"The law '{law.card.name}' answers each of the {kept_back.paths} kept-back paths with numbers that are not "
+        "finite, and a law file needs a probe; train it otherwise, or on smaller strains."
+    )
 
 
 def check_apart(training: Dataset, kept_back: Dataset, features: tuple[Feature, ...]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pointlaw.data import write_bytes
+from pointlaw.data import check_writable, write_bytes
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws import panels
 from pointlaw.laws.audit.goals import Judgement, Verdict, judge, stands
@@ -49,11 +49,11 @@ def draw_page(
     """Draw ``audit`` as one page into the file ``path``: ``.png``, ``.pdf``, ``.svg`` or ``.html``.
 
     ``card`` gives name, origin and envelope, and the figures to compare with; ``explanation`` fills the last row.
-    Raises ``InputError`` for another suffix, ``EnvironmentProblem`` when matplotlib is not installed.
+    Raises ``InputError`` for another suffix or a place that is not writable, ``EnvironmentProblem`` when matplotlib is
+    not installed.
     """
     path = Path(path)
-    if path.suffix not in (*PICTURES, ".html"):
-        raise InputError(f"A page is drawn as {', '.join(PICTURES)} or .html; {path.name} has none of these suffixes.")
+    check_page(path)
     if path.suffix == ".html":
         picture = _picture(audit, card, explanation, ".png", table=False)
         content = _html(audit, card, picture).encode()
@@ -61,6 +61,13 @@ def draw_page(
         content = _picture(audit, card, explanation, path.suffix, table=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, content)
+
+
+def check_page(path: Path) -> None:
+    """Raise ``InputError`` unless a page can be drawn into the file ``path``: ask before an audit."""
+    if path.suffix not in (*PICTURES, ".html"):
+        raise InputError(f"A page is drawn as {', '.join(PICTURES)} or .html; {path.name} has none of these suffixes.")
+    check_writable(path)
 
 
 def headline(audit: Audit, card: LawCard | None) -> tuple[str, list[str]]:

@@ -46,18 +46,24 @@ NETWORKS: dict[str, type[Network]] = {
 }
 
 
+def network_class(architecture: str) -> type[Network]:
+    """Return the class of the named ``architecture``; raises ``InputError`` when the name is unknown."""
+    if not isinstance(architecture, str) or architecture not in NETWORKS:
+        raise InputError(
+            f"The architecture '{architecture}' is unknown; known are {', '.join(NETWORKS)}. A network of your own is "
+            f"made known by NETWORKS['{architecture}'] = its class, for the commands in a file: pointlaw --with FILE."
+        )
+    return NETWORKS[architecture]
+
+
 def build(architecture: str, config: dict[str, Any]) -> Network:
     """Return a fresh network of the named ``architecture``.
 
     Raises ``InputError`` when the name is unknown or the configuration does not fit.
     """
-    if architecture not in NETWORKS:
-        raise InputError(
-            f"The architecture '{architecture}' is unknown; known are {', '.join(NETWORKS)}. A network of your own is "
-            f"made known by NETWORKS['{architecture}'] = its class, for the commands in a file: pointlaw --with FILE."
-        )
+    kind = network_class(architecture)
     try:
-        return NETWORKS[architecture](**config)
+        return kind(**config)
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise InputError(f"The configuration {config} does not build a network '{architecture}': {error}") from error
 
@@ -89,5 +95,6 @@ __all__ = [
     "check_features",
     "frozen_copy",
     "load_script",
+    "network_class",
     "script",
 ]

@@ -66,6 +66,12 @@ def _name(network: Any) -> str:
     return str(getattr(network, "architecture", type(network).__name__))
 
 
+def has_setting(network: type, name: str) -> bool:
+    """Whether the constructor of ``network`` knows the setting ``name``; one that takes any knows all."""
+    known = inspect.signature(network.__init__).parameters  # type: ignore[misc]
+    return name in known or any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+
+
 def _whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pointlaw.data import Dataset, Scaling
 from pointlaw.errors import InputError
+from pointlaw.networks.arguments import check_arguments
 from pointlaw.networks.gaussian_process import GaussianProcess, gradient_covariance, noisy
 from pointlaw.tensors import Array
 
@@ -73,8 +74,9 @@ def fit_gaussian_process(
 
     Notes
     -----
-    Raises ``InputError`` for fewer than two points or a noise below zero.
+    Raises ``InputError`` when ``points`` is no whole number of at least two, or the noise is below zero.
     """
+    check_arguments(GaussianProcess, {"points": points})
     if points < 2 or (noise is not None and not noise >= 0.0):
         raise InputError(f"A Gaussian process needs at least 2 points and a noise ≥ 0; got {points} and {noise}.")
     begin = time.perf_counter()

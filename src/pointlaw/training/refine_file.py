@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from pointlaw.data import Dataset, Settings, load_dataset, read_settings, sample
+from pointlaw.data import Dataset, Settings, check_writable, load_dataset, read_settings, sample
 from pointlaw.errors import InputError
 from pointlaw.laws import Guarded, LearnedMaterial, load_law
 from pointlaw.materials import Material
@@ -90,6 +90,7 @@ def refine_law(
     ``InputError`` or ``LawFileError`` when a file or a setting cannot be used, or the checkpoint is of another loop.
     """
     folder = Path(folder)
+    on_root(comm, lambda: check_writable(folder / file.output / "round_1.safetensors"))
     law = load_law(folder / file.law)
     training, kept_back = _data(file, folder, law)
 

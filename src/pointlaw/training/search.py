@@ -8,7 +8,7 @@ search is told again from the checkpoints of its trials: the sampler sees the sa
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +16,17 @@ from typing import Any, Literal
 import pydantic
 import torch
 
-from pointlaw.data import Dataset, Settings
+from pointlaw.data import Dataset, Settings, first_fault
 from pointlaw.errors import EnvironmentProblem, InputError
-from pointlaw.networks import Network, build
+from pointlaw.networks import Network, build, network_class
+from pointlaw.networks.arguments import has_setting
 from pointlaw.training.checkpoint import Epoch, claim, epochs_of
 from pointlaw.training.config import TrainConfig
 from pointlaw.training.fit import FitReport, fit
 
 log = logging.getLogger(__name__)
+
+_LARGEST = 1e300  # of a range: its width is a number too
 
 
 class Range(Settings):
@@ -35,8 +38,8 @@ class Range(Settings):
 
     @pydantic.model_validator(mode="after")
     def _ordered(self) -> "Range":
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError("low must be below high, and above zero on a logarithmic scale")
+        if not -_LARGEST < self.low < self.high < _LARGEST or (self.log and self.low <= 0):
+            raise ValueError(f"low must be below high, both within ±{_LARGEST:g}, and above zero with log")
         return self
 
 
@@ -100,17 +103,18 @@ def search(
     ----------
     space : dict
         What to vary: ``"architecture"``, ``"network.NAME"`` or ``"train.NAME"`` with a list of choices or a
-        :class:`Range` (or a dict of its entries).
+        :class:`Range` (or a dict of its entries). A trial varies the settings that its architecture has.
     dataset : Dataset
         Training paths; the same part is kept for validation in every trial unless ``validation`` is given.
     architecture, network, train
-        Whatever is not varied: entry of ``NETWORKS``, its configuration without sizes, settings of training.
+        Whatever is not varied: entry of ``NETWORKS``, its configuration without sizes, settings of training. If the
+        architecture is varied, settings of the network that the one of a trial does not have are left out.
     trials : int
         Number of trainings.
     warm_up : int
         Epochs before a trial may be stopped as hopeless.
     seed : int
-        Of the sampler; first weights and split follow the seed of ``train``.
+        Of the sampler, from 0 to 2³² − 1; first weights and split follow the seed of ``train``.
     checkpoint : path, optional
         Folder with the checkpoint of every trial, as in :func:`fit`; a killed search goes on from it.
     callback : callable, optional
@@ -130,8 +134,11 @@ def search(
     ranges = _space(space)
     if trials < 1:
         raise InputError(f"A search needs at least one trial; got trials = {trials}.")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"The seed of a search is a whole number from 0 to 2³² - 1; got seed = {seed}.")
     folder = None if checkpoint is None else Path(checkpoint)
     base = _Base(architecture, network or {}, train or TrainConfig(), dataset, validation, folder)
+    _check_network(ranges, base)
     if folder is not None:
         claim(folder, f"search {ranges} {trials} {warm_up} {seed} {base.identity}")
     best: SearchReport | None = None
@@ -141,7 +148,7 @@ def search(
     study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
     for _ in range(trials):
         trial = study.ask()
-        values = {name: _suggest(trial, name, choice) for name, choice in ranges.items()}
+        values = _values(trial, ranges, architecture)
         found = base.run(values, trial, table)
         row = _tell(optuna, study, trial, values, found.best)
         table.append(row)
@@ -184,7 +191,8 @@ class _Base:
     def run(self, values: dict[str, Any], trial: Any, table: list[TrialRow]) -> SearchReport:
         """Return the training with these ``values``; first weights follow the seed of its settings."""
         kind = values.get("architecture", self.architecture)
-        config = {**self.network, **{name[8:]: value for name, value in values.items() if name.startswith("network.")}}
+        config = {name: value for name, value in self.network.items() if has_setting(network_class(kind), name)}
+        config |= {name[8:]: value for name, value in values.items() if name.startswith("network.")}
         chosen = {name[6:]: value for name, value in values.items() if name.startswith("train.")}
         settings = _settings(self.train, chosen)
 
@@ -201,11 +209,32 @@ class _Base:
 
 
 def fresh(architecture: str, config: dict[str, Any], dataset: Dataset, settings: TrainConfig) -> Network:
-    """Return a network for ``dataset``, its sizes filled in; its first weights follow the seed of ``settings``."""
+    """Return a network for ``dataset``, its sizes filled in; its first weights follow the seed of ``settings``.
+
+    Raises ``InputError`` when ``config`` has sizes too, or does not fit the architecture.
+    """
+    _without_sizes(config)
     m = dataset.kinematics.size
     features = sum(1 if name == "dt" else m for name in settings.features)
     torch.manual_seed(settings.seed)
     return build(architecture, {**config, "features": features, "outputs": m})
+
+
+def _without_sizes(names: Iterable[str]) -> None:
+    for name in names:
+        if name in ("features", "outputs"):
+            raise InputError(f"'network.{name}' follows from the dataset and 'train.features'; leave it out.")
+
+
+def _check_network(ranges: Space, base: _Base) -> None:
+    """Raise ``InputError`` for an architecture that is unknown, or a setting that none of the architectures has."""
+    kinds: Any = ranges.get("architecture", [base.architecture])
+    classes = [network_class(kind) for kind in kinds]
+    settings = [*base.network, *(name[8:] for name in ranges if name.startswith("network."))]
+    _without_sizes(settings)
+    for name in settings:
+        if not any(has_setting(kind, name) for kind in classes):
+            raise InputError(f"The search cannot set 'network.{name}': it is no setting of {', '.join(kinds)}.")
 
 
 def _finite(error: float) -> float:
@@ -229,9 +258,10 @@ def _space(space: dict[str, Any]) -> Space:
             try:
                 choice = Range.model_validate(choice)
             except pydantic.ValidationError as error:
-                raise InputError(f"The range of '{name}' cannot be used: {error.errors()[0]['msg']}.") from error
-        if not isinstance(choice, Range) and not (isinstance(choice, list) and choice):
-            raise InputError(f"'{name}' needs a list of choices or a range with low and high; got {choice!r}.")
+                raise InputError(f"The range of '{name}' cannot be used: {first_fault(error)}") from error
+        if not (isinstance(choice, list) and choice) and (name == "architecture" or not isinstance(choice, Range)):
+            wanted = "a list of choices" + ("" if name == "architecture" else " or a range with low and high")
+            raise InputError(f"'{name}' needs {wanted}; got {choice!r}.")
         checked[name] = choice
     return checked
 
@@ -245,6 +275,16 @@ def _settings(train: TrainConfig, values: dict[str, Any]) -> TrainConfig:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"The search tries 'train.{first['loc'][0]}' = {first['input']!r}: {first['msg']}.") from error
+
+
+def _values(trial: Any, ranges: Space, architecture: str) -> dict[str, Any]:
+    """Let Optuna choose the architecture, if it is varied, and then whatever else this one has."""
+    values: dict[str, Any] = {}
+    for name in sorted(ranges, key=lambda name: name != "architecture"):  # it comes first, the others stay in order
+        kind = network_class(values.get("architecture", architecture))
+        if not name.startswith("network.") or has_setting(kind, name[8:]):
+            values[name] = _suggest(trial, name, ranges[name])
+    return values
 
 
 def _suggest(trial: Any, name: str, choice: list[Any] | Range) -> Any:

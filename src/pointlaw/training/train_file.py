@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import pydantic
 
-from pointlaw.data import Dataset, Feature, Scaling, Settings, load_dataset, read_settings
-from pointlaw.errors import InputError
+from pointlaw.data import Dataset, Feature, Scaling, Settings, check_writable, load_dataset, read_settings
+from pointlaw.errors import InputError, PointlawError
 from pointlaw.laws import LearnedMaterial, check_apart, make_law, save_law, with_density
 from pointlaw.networks import NETWORKS, Network
 from pointlaw.training.checkpoint import Epoch, forget
@@ -117,12 +117,14 @@ def train_law(
     """Train as ``file`` says, write the law, and return it; paths in the file are relative to ``folder``.
 
     A run that was killed goes on from the checkpoint beside the output (a folder for a search), which is deleted when
-    the law is written. Raises ``InputError`` or ``LawFileError`` when a file or a setting cannot be used.
+    the law is written. Raises ``InputError`` or ``LawFileError`` when a file or a setting cannot be used, or the law
+    has no finite answers; the checkpoint is kept then.
     """
     folder = Path(folder)
     output = folder / file.output
     if not file.output or output.is_dir() or output.resolve() == (folder / file.dataset).resolve():
         raise InputError(f"output = '{file.output}' is the dataset or a folder; name a law file of its own.")
+    check_writable(output)
     dataset = load_dataset(folder / file.dataset)
     kept_back, rest = dataset.split(file.kept_back, 1.0 - file.kept_back, seed=file.train.seed)
     if file.paths is not None:
@@ -133,21 +135,12 @@ def train_law(
     check_apart(rest, kept_back, start.features if start else file.train.features)
     checkpoint = output.with_name(output.name + ".checkpoint")
     learned = _learn(file, start, rest, checkpoint, on_epoch, on_trial)
-    law = make_law(
-        learned.network,
-        learned.scaling,
-        name=file.name or output.stem,
-        training=learned.training,
-        kept_back=kept_back,
-        features=learned.features,
-        precision=file.precision,
-        seed=file.train.seed,
-        settings=learned.settings,
-    )
-    if file.density:
-        law = with_density(law, learned.training, kept_back)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save_law(output, law)
+    try:
+        law = _write(file, output, learned, kept_back)
+    except PointlawError as error:
+        if not checkpoint.exists():
+            raise
+        raise type(error)(f"{error} What was trained is kept in {checkpoint}.") from error
     forget(checkpoint)
     return Trained(law, output, learned.stopped, learned.table)
 
@@ -161,6 +154,25 @@ class _Learned:
     settings: dict[str, Any]
     stopped: str
     table: list[TrialRow]
+
+
+def _write(file: TrainFile, output: Path, learned: _Learned, kept_back: Dataset) -> LearnedMaterial:
+    """Measure what was learned on ``kept_back``, write it to ``output`` and return it."""
+    law = make_law(
+        learned.network,
+        learned.scaling,
+        name=file.name or output.stem,
+        training=learned.training,
+        kept_back=kept_back,
+        features=learned.features,
+        precision=file.precision,
+        seed=file.train.seed,
+        settings=learned.settings,
+    )
+    if file.density:
+        law = with_density(law, learned.training, kept_back)
+    save_law(output, law)
+    return law
 
 
 def _learn(
