@@ -2,18 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
 
-from pointlaw.data import Dataset, sample
+from pointlaw.data import Dataset, Scaling, feature_map, sample
 from pointlaw.errors import InputError
-from pointlaw.laws import Figures, Verdict, audit, judge, measure, measure_alone
-from pointlaw.laws.audit import GOALS, envelope_paths, refine, stands
+from pointlaw.laws import Figures, Verdict, audit, judge, make_law, measure, measure_alone
+from pointlaw.laws.audit import GOALS, envelope_paths, refine, relative_errors, stands
 from pointlaw.laws.audit.physics import cycle_work, ellipses, ellipticity, rotation_error
 from pointlaw.laws.audit.reading import stress_refinement
 from pointlaw.laws.card import Envelope
 from pointlaw.materials import J2, FiniteJ2, LinearElastic, Material, NeoHooke, Response, StateLayout
-from pointlaw.paths import gaussian_process
+from pointlaw.networks import LSTM
+from pointlaw.paths import StrainPath, gaussian_process
 from pointlaw.tensors import FINITE_STRAIN_3D as F3
 from pointlaw.tensors import PLANE_STRAIN, SMALL_STRAIN_3D
+from pointlaw.training.objective import Samples, path_errors
 
 SPRING = LinearElastic(E=1000.0, nu=0.25)
 
@@ -235,6 +238,71 @@ def test_paths_of_an_envelope_at_finite_strain_begin_at_the_identity(large) -> N
     path = envelope_paths(Envelope.of(large), F3, paths=3)
     np.testing.assert_array_equal(path.strain[:, 0], np.tile(np.eye(3).ravel(), (3, 1)))
     assert (path.strain >= large.strain.min(axis=(0, 1))).all()
+
+
+class Mechanism(Material):
+    """A bar along 11: of strains that do not stretch it, nothing is left but round-off."""
+
+    kinematics = SMALL_STRAIN_3D
+    state_layout = StateLayout(steps=1)
+
+    def __init__(self, noise=0.0):
+        self.noise = noise
+
+    def update(self, strain, state, dt, *, tangent=True):
+        stress = np.zeros_like(strain)
+        stress[:, 0] = 1000.0 * strain[:, 0]
+        # Round-off looks like chance: another one at every step and every strain, and none in the virgin state at rest.
+        stress[:, 1:] += self.noise * np.sin(1e9 * strain[:, 1:] + state)
+        matrix = np.zeros((len(strain), 6, 6))
+        matrix[:, 0, 0] = 1000.0
+        return Response(stress, matrix if tangent else None, state + 1.0)
+
+
+def idle(dataset: Dataset, *, rows: int = 1) -> Dataset:
+    """The paths with ``rows`` more, which stay undeformed and have no stress."""
+    more = {name: np.concatenate([array, 0.0 * array[:rows]]) for name, array in dataset.arrays.items()}
+    return Dataset(**more | {"time": dataset.time[0], "tangent": None}, card=dataset.card)
+
+
+def test_paths_without_stress_leave_the_figures_of_the_others_as_they_are(kept_back) -> None:
+    law = Flawed(stiffer=0.1)
+    alone, both = measure(law, kept_back), measure(law, idle(kept_back))
+    np.testing.assert_array_equal(both.errors, [*alone.errors, 0.0])
+    assert both.figures.error_median == pytest.approx(0.1)
+
+
+def test_round_off_on_a_path_without_stress_is_no_error() -> None:
+    """Neither the teacher's nor the law's: stress, refinement, drift, and the work of a strain that meets no stress."""
+    path = gaussian_process(4, seed=0, steps=6, bound=0.01)
+    strain = np.concatenate([path.strain, path.strain[:2], np.zeros((1, 7, 6))])
+    strain[4:6, :, 0] = 0.0  # these two do not stretch the bar
+    data = sample(Mechanism(), StrainPath(path.times, strain), tangent=True)
+    found = measure(Mechanism(noise=1e-14), data)
+    for numbers in (found.errors, found.drift, *found.refinement.values()):
+        assert np.abs(numbers).max() < 1e-9
+    assert abs(found.cycles.min()) < 1e-5
+    with_noise = sample(Mechanism(noise=1e-14), StrainPath(path.times, strain), tangent=True)
+    assert audit(Mechanism(), with_noise).error_95 < 1e-9
+
+
+def test_a_law_that_answers_a_path_without_stress_has_the_finite_error_that_training_saw(paths) -> None:
+    training, kept_back = paths
+    more, scaling = idle(kept_back), Scaling.fit(training)
+    torch.manual_seed(0)
+    network = LSTM(features=3, outputs=3, hidden=4, rest=False).double()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight)
+    law = make_law(network, scaling, name="restless", training=training, kept_back=more)
+    features, device = feature_map(("strain",), scaling), torch.device("cpu")
+    samples = Samples.of(more, features, scaling.stress, device, torch.float64)
+    with torch.no_grad():
+        seen = path_errors(network, samples, torch.arange(more.paths)).numpy()
+    found = measure(law, more)
+    errors = relative_errors(found.answers.stress[:, 1:], more.stress[:, 1:])  # training leaves the virgin row out
+    assert errors[-1] > 100.0 * errors[:-1].max()
+    np.testing.assert_allclose(errors, seen, rtol=1e-6)
+    assert np.isfinite([law.card.figures.error_mean, law.card.figures.error_95]).all()
 
 
 def test_every_goal_judges_a_figure_and_is_ordered() -> None:

@@ -32,6 +32,22 @@ def linear(paths) -> tuple[LearnedMaterial, np.ndarray]:
     return law, np.diag(scaling.stress) @ prior @ np.diag(1.0 / np.array(scaling.strain))
 
 
+def test_paths_at_rest_are_left_out_of_the_memory_of_the_teacher(law, paths) -> None:
+    """Differences have no size there: 0/0."""
+    kept_back = paths[1]
+    rest = Dataset(kept_back.time, 0.0 * kept_back.strain, 0.0 * kept_back.stress, kept_back.card)
+    one = Dataset(
+        time=kept_back.time[0],
+        strain=np.concatenate([rest.strain[:1], kept_back.strain]),
+        stress=np.concatenate([rest.stress[:1], kept_back.stress]),
+        card=kept_back.card,
+    )
+    found = explain(law, one, teacher=STEEL)
+    expected = forgetting(difference_sensitivity(STEEL, kept_back), PLANE_STRAIN)
+    np.testing.assert_allclose(found.teacher_memory, expected, rtol=1e-12)
+    assert explain(law, rest, teacher=STEEL).teacher_memory is None
+
+
 def test_sensitivities_by_back_propagation_are_those_by_differences(law, paths) -> None:
     few = paths[1].subset(slice(2))
     exact, differences = sensitivity(law, few), difference_sensitivity(law, few)

@@ -275,6 +275,7 @@ def check(network: Network, dataset: Dataset, features: FeatureMap, config: Trai
             f"The features {config.features} of {dataset.kinematics} need a network with features={features.size}, "
             f"outputs={dataset.kinematics.size}; this one has {network.features} and {network.outputs}."
         )
+    check_moving(dataset)
     for name in ("tangent", "energy", "dissipation"):
         weight = config.weights[name]
         if weight > 0 and getattr(dataset, name) is None:
@@ -283,3 +284,12 @@ def check(network: Network, dataset: Dataset, features: FeatureMap, config: Trai
             raise InputError(
                 f"{name}_weight = {weight} needs a network that knows an energy; a {type(network).__name__} does not."
             )
+
+
+def check_moving(dataset: Dataset) -> None:
+    """Raise ``InputError`` when no path of ``dataset`` leaves the undeformed body: there is nothing to be learned."""
+    if (dataset.strain == dataset.kinematics.reference).all():
+        raise InputError(
+            f"None of the {dataset.paths} training paths leaves the undeformed body (all strains are zero); "
+            "look for the mistake in how they were made, or give others."
+        )

@@ -18,6 +18,7 @@ from pointlaw.data import Dataset, Scaling
 from pointlaw.errors import InputError
 from pointlaw.networks.gaussian_process import GaussianProcess, gradient_covariance, noisy
 from pointlaw.tensors import Array
+from pointlaw.training.fit import check_moving
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +74,11 @@ def fit_gaussian_process(
 
     Notes
     -----
-    Raises ``InputError`` for fewer than two points or a noise below zero.
+    Raises ``InputError`` for fewer than two points, a noise below zero, or paths of which none has a strain.
     """
     if points < 2 or (noise is not None and not noise >= 0.0):
         raise InputError(f"A Gaussian process needs at least 2 points and a noise ≥ 0; got {points} and {noise}.")
+    check_moving(dataset)
     begin = time.perf_counter()
     scaling = Scaling.fit(dataset, "physical")
     strain = (dataset.strain - np.array(scaling.reference)).reshape(-1, dataset.kinematics.size)
