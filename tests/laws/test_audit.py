@@ -234,6 +234,37 @@ def test_without_a_teacher_what_needs_none_is_measured_inside_the_envelope(law, 
     assert np.ptp(found.dataset.strain) > 0.2 * np.ptp(envelope.strain_max + envelope.strain_min)
 
 
+class Failing(Material):
+    """The spring, which fails wherever 11 is stretched beyond a bound."""
+
+    kinematics = SMALL_STRAIN_3D
+
+    def __init__(self, bound):
+        self.bound = bound
+
+    def update(self, strain, state, dt, *, tangent=True):
+        answer = SPRING.update(strain, state, dt, tangent=tangent)
+        failed = strain[:, 0] > self.bound
+        answer.stress[failed] = np.nan
+        return Response(answer.stress, answer.tangent, state, np.where(failed, -1, 1).astype(np.int8))
+
+
+def test_without_a_teacher_points_that_fail_are_counted_before_their_paths_are_left_out(kept_back, caplog) -> None:
+    envelope = Envelope.of(kept_back)
+    strain = envelope_paths(envelope, SMALL_STRAIN_3D, paths=8).strain[..., 0]
+    bound = np.sort(strain.max(axis=1))[-3:-1].mean()  # two of the eight go beyond
+    found = measure_alone(Failing(bound), envelope, paths=8)
+    assert found.figures.failed == np.count_nonzero(strain > bound)
+    assert found.figures.paths == found.dataset.paths == 6
+    verdicts = {line.goal.figure: line.verdict for line in judge(found.figures)}
+    assert verdicts["failed"] is Verdict.BAD
+    assert verdicts["drift"] is Verdict.GOOD
+    assert "The law fails on 2 of 8 random paths" in caplog.text
+    assert "teacher" not in caplog.text
+    with pytest.raises(InputError, match="The law fails on all 8 random paths inside its envelope"):
+        measure_alone(Failing(-1.0), envelope, paths=8)
+
+
 def test_paths_of_an_envelope_at_finite_strain_begin_at_the_identity(large) -> None:
     path = envelope_paths(Envelope.of(large), F3, paths=3)
     np.testing.assert_array_equal(path.strain[:, 0], np.tile(np.eye(3).ravel(), (3, 1)))
