@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import Dataset, Scaling, feature_map, sample
+from pointlaw.data import Dataset, Scaling, Units, feature_map, sample
 from pointlaw.errors import InputError
 from pointlaw.laws import Figures, Verdict, audit, judge, make_law, measure, measure_alone
 from pointlaw.laws.audit import GOALS, envelope_paths, refine, relative_errors, stands
 from pointlaw.laws.audit.physics import cycle_work, ellipses, ellipticity, rotation_error
 from pointlaw.laws.audit.reading import stress_refinement
 from pointlaw.laws.card import Envelope
-from pointlaw.materials import J2, FiniteJ2, LinearElastic, Material, NeoHooke, Response, StateLayout
+from pointlaw.materials import J2, FiniteJ2, LinearElastic, Material, NeoHooke, PlaneStrain, Response, StateLayout
 from pointlaw.networks import LSTM
 from pointlaw.paths import StrainPath, gaussian_process
 from pointlaw.tensors import FINITE_STRAIN_3D as F3
@@ -232,6 +232,35 @@ def test_without_a_teacher_what_needs_none_is_measured_inside_the_envelope(law, 
     assert (found.dataset.strain >= np.array(envelope.strain_min)).all()
     assert (found.dataset.strain <= np.array(envelope.strain_max)).all()
     assert np.ptp(found.dataset.strain) > 0.2 * np.ptp(envelope.strain_max + envelope.strain_min)
+
+
+def in_pascal(dataset: Dataset) -> Dataset:
+    """The same paths with their stress in Pa, as the card says."""
+    stress = {name: 1e6 * dataset.arrays[name] for name in ("stress", "tangent")}
+    card = dataset.card.model_copy(update={"units": Units(stress="Pa"), "stiffness": None})
+    return Dataset(**dataset.arrays | stress, card=card)
+
+
+def test_a_law_is_measured_in_its_own_units_only(law, paths) -> None:
+    training, kept_back = paths
+    other = in_pascal(kept_back)
+    differ = (
+        r"law are \(stress MPa, .*\), those of the kept-back paths \(stress Pa, .*convert the numbers of one of them"
+    )
+    with pytest.raises(InputError, match=differ):
+        measure(law, other)
+    with pytest.raises(InputError, match=r"the law are \(stress MPa"):
+        make_law(law.network, law.card.scaling, name="mixed", training=training, kept_back=other)
+
+
+def test_a_law_in_other_units_samples_and_is_measured_without_a_teacher_in_these(law, paths) -> None:
+    training, kept_back = map(in_pascal, paths)
+    own = make_law(law.network, Scaling.fit(training), name="Pa", training=training, kept_back=kept_back)
+    assert measure_alone(own, own.card.envelope, paths=2).dataset.units == Units(stress="Pa")
+    path = StrainPath(kept_back.time[0], kept_back.strain, PLANE_STRAIN)
+    assert audit(own, sample(own, path)).error_mean == 0.0
+    formula = PlaneStrain(J2(E=210e9, nu=0.3, yield_stress=250e6, H=2000e6))  # says nothing about its units
+    assert audit(formula, kept_back).error_mean < 1e-12
 
 
 class Failing(Material):

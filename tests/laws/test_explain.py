@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import Dataset, Scaling, sample
+from pointlaw.data import Dataset, Scaling, Units, sample
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws import LearnedMaterial, explain, make_law
 from pointlaw.laws.explain import difference_sensitivity, forgetting, recover, sensitivity, shapley
@@ -191,6 +191,12 @@ def test_paths_of_other_kinematics_are_refused(law) -> None:
     solid = sample(J2(E=1.0, nu=0.3, yield_stress=0.1), gaussian_process(2, seed=0, steps=3, bound=0.01))
     with pytest.raises(InputError, match="The law takes plane_strain"):
         explain(law, solid)
+
+
+def test_paths_in_other_units_are_refused(law, paths) -> None:
+    card = paths[1].card.model_copy(update={"units": Units(stress="Pa")})
+    with pytest.raises(InputError, match=r"law are \(stress MPa, .* those of the paths \(stress Pa"):
+        explain(law, Dataset(**paths[1].arrays, card=card))
 
 
 def test_a_law_that_is_not_the_teacher_is_refused(law, paths) -> None:

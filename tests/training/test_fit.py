@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import Dataset, Scaling, feature_map, sample
+from pointlaw.data import Dataset, Scaling, Units, feature_map, sample
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws.audit import relative_errors
 from pointlaw.materials import J2, LinearElastic, PlaneStrain
@@ -167,6 +167,9 @@ def test_what_does_not_fit_gets_a_sentence(data) -> None:
     solid = sample(LinearElastic(E=1.0, nu=0.3), gaussian_process(2, seed=0, steps=3, bound=0.01))
     with pytest.raises(InputError, match="those of validation small_strain_3d"):
         fit(network(), data, validation=solid)
+    other = Dataset(**data.arrays, card=data.card.model_copy(update={"units": Units(stress="Pa")}))
+    with pytest.raises(InputError, match=r"those of validation \(stress Pa"):
+        fit(network(), data, validation=other)
 
 
 @pytest.mark.parametrize("kind", [LSTM, PhysicallyRecurrent])

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointlaw.data import Dataset, FeatureMap, feature_map, respond
+from pointlaw.data import Dataset, FeatureMap, check_units, feature_map, respond
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws.audit.accuracy import relative_errors
 from pointlaw.laws.learned import LearnedMaterial
@@ -117,10 +117,11 @@ def explain(
 
     Notes
     -----
-    Raises ``InputError`` when the kinematics differ, or the teacher does not give the stresses of the data.
+    Raises ``InputError`` when kinematics or units differ, or the teacher does not give the stresses of the data.
     """
     if law.kinematics != dataset.kinematics:
         raise InputError(f"The law takes {law.kinematics}; the paths are {dataset.kinematics}.")
+    check_units(law, dataset, "the law", "the paths")
     few = dataset.subset(slice(paths))
     error = None if teacher is None else _teaches(teacher, few)
     slopes = sensitivity(law, few)
@@ -295,6 +296,7 @@ class _Scan:
 def _teaches(teacher: Material, dataset: Dataset) -> float:
     if teacher.kinematics != dataset.kinematics:
         raise InputError(f"The teacher takes {teacher.kinematics}; the paths are {dataset.kinematics}.")
+    check_units(teacher, dataset, "the teacher", "the paths")
     error = float(relative_errors(respond(teacher, dataset.time, dataset.strain).stress, dataset.stress).mean())
     if not error <= SHARED:
         raise InputError(

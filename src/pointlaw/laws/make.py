@@ -52,7 +52,7 @@ def make_law(
 
     Notes
     -----
-    Raises ``InputError`` when a kept-back path is a training path.
+    Raises ``InputError`` when a kept-back path is a training path, or in other units than these.
     """
     _apart(training, kept_back)
     ours = isinstance(network, Network)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pointlaw.data import Dataset, FeatureMap, Scaling, feature_map
+from pointlaw.data import Dataset, FeatureMap, Scaling, check_units, feature_map
 from pointlaw.errors import InputError
 from pointlaw.networks import Network
 from pointlaw.training.balance import Balance
@@ -109,6 +109,7 @@ def fit(
     check(network, training, features, config)
     if validation.kinematics != training.kinematics:
         raise InputError(f"The training paths are {training.kinematics}, those of validation {validation.kinematics}.")
+    check_units(training, validation, "the training paths", "those of validation")
     set_prior(network, training, scaling, features)
     device = config.chosen_device
     network.to(device, config.dtype)

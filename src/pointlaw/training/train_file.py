@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from pointlaw.data import Dataset, Feature, Scaling, Settings, load_dataset, read_settings
+from pointlaw.data import Dataset, Feature, Scaling, Settings, check_units, load_dataset, read_settings
 from pointlaw.errors import InputError
 from pointlaw.laws import LearnedMaterial, make_law, save_law, with_density
 from pointlaw.networks import NETWORKS, Network
@@ -184,6 +184,7 @@ def _learn(
         report, train, table = found.best, found.train, found.table
     elif file.start_from is not None:
         start = start_from(folder / file.start_from)
+        check_units(start.card, data, f"the law {file.start_from}", "the dataset")  # the old scales stay
         train, table = train.model_copy(update={"features": start.features}), []
         report = fit(start.network, data, train, scaling=start.scaling, checkpoint=checkpoint, callback=on_epoch)
     else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pointlaw.data import Answers, Dataset, respond, sample
+from pointlaw.data import Answers, Dataset, check_units, respond, sample
 from pointlaw.errors import InputError
 from pointlaw.laws.audit import physics, reading
 from pointlaw.laws.audit.accuracy import relative_errors, stiffness_error, stress_at_rest, tangent_errors
@@ -73,10 +73,11 @@ def measure(material: Material, kept_back: Dataset, *, paths: int = 100) -> Audi
     """Return the figures of ``material`` on ``kept_back`` and the numbers behind them.
 
     Accuracy is measured on all paths; refinement, drift and tangent checks on the first ``paths`` of them, stress
-    control on the first six. Raises ``InputError`` when the kinematics differ.
+    control on the first six. Raises ``InputError`` when the kinematics or the units differ.
     """
     if material.kinematics != kept_back.kinematics:
         raise InputError(f"The law takes {material.kinematics}; the kept-back paths are {kept_back.kinematics}.")
+    check_units(material, kept_back, "the law", "the kept-back paths")
     with np.errstate(all="ignore"):  # a law that fails gets its figures too
         answers = respond(material, kept_back.time, kept_back.strain, tangent=True)
         errors = relative_errors(answers.stress, kept_back.stress)
