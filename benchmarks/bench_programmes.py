@@ -215,7 +215,8 @@ def main() -> None:
         print(f"{name:<22}{row['cuts']:>6}{row['unfinished']:>12}{row['iterations']:>8.2f}{row['within_one']:>11.2%}"
               f"{row['beyond']:>8} ({row['beyond_one_in_one']:>5})"
               f"{row['most_below']:>+5d}/{row['most_above']:>+d}{row['programme']:>16.2f}"
-              f"{row['order']:>7.2f}{row['order_10']:>6.2f}{row['orders']:>5}{row['displacement_gap']:>13.2%}{row['seconds']:>9.1f}")  # fmt: skip
+              f"{row['order']:>7.2f}{row['order_10']:>6.2f}{row['orders']:>5}"
+              f"{row['displacement_gap']:>13.2%}{row['seconds']:>9.1f}")  # fmt: skip
     (OUT / "programmes.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pointlaw.cli.laws import open_teacher
-from pointlaw.data import Scaling, load_dataset, respond, sample, save_dataset
+from pointlaw.data import Dataset, Scaling, Units, load_dataset, respond, sample, save_dataset
 from pointlaw.laws import make_law, save_law
 from pointlaw.materials import J2, PlaneStrain
 from pointlaw.networks import LSTM
@@ -78,6 +78,15 @@ def test_other_data_give_other_figures(check, folder, tmp_path) -> None:
     content = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert abs(content["measured"]["error_mean"] / content["card"]["error_mean"] - 1) > 1e-6
     assert content["data_sha256"] != content["provenance"]["kept_back_sha256"]
+
+
+def test_data_in_other_units_are_refused(check, folder, tmp_path) -> None:
+    data = load_dataset(folder / "other.h5")
+    card = data.card.model_copy(update={"units": Units(stress="Pa")})
+    save_dataset(tmp_path / "pascal.h5", Dataset(data.time, data.strain, 1e6 * data.stress, card))
+    status, _, err = check(folder / "law.safetensors", "--data", tmp_path / "pascal.h5")
+    assert status == 1
+    assert "(stress MPa, strain 1, time s), those of the kept-back paths (stress Pa, strain 1, time s)" in err
 
 
 def test_without_data_the_rest_comes_from_the_card_and_strict_ends_with_1(check, folder, tmp_path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import Dataset, load_dataset, sample, save_dataset
+from pointlaw.data import Dataset, Units, load_dataset, sample, save_dataset
 from pointlaw.errors import InputError
 from pointlaw.laws import load_law
 from pointlaw.materials import J2, LinearElastic, PlaneStrain
@@ -138,6 +138,18 @@ def test_a_training_begins_with_another_law_and_freezes_what_is_named(train, fol
     assert moved == {"head.weight", "head.prior"}
     assert second.card.scaling == first.card.scaling
     assert second.card.provenance.training["start_from"] == "laws/steel.safetensors"
+
+
+def test_a_training_does_not_begin_with_a_law_in_other_units(train, folder, steel) -> None:
+    assert train(GRU_8 + QUICK, "--quiet")[0] == 0
+    card = steel.card.model_copy(update={"units": Units(stress="Pa")})
+    save_dataset(folder / "pascal.h5", Dataset(steel.time, steel.strain, 1e6 * steel.stress, card))
+    text = 'dataset = "pascal.h5"\noutput = "again.safetensors"\nstart_from = "laws/steel.safetensors"\n'
+    status, out, err = train(text + QUICK, "--quiet")
+    assert (status, out) == (1, "")
+    assert "the law laws/steel.safetensors are (stress MPa, strain 1, time s), those of the dataset (stress Pa" in err
+    assert err.count("\n") == 1
+    assert not (folder / "again.safetensors").exists()
 
 
 def test_a_gaussian_process_is_conditioned(train, folder, steel) -> None:

@@ -2,18 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
 
-from pointlaw.data import Dataset, sample
+from pointlaw.data import Dataset, Scaling, Units, feature_map, sample
 from pointlaw.errors import InputError
-from pointlaw.laws import Figures, Verdict, audit, judge, measure, measure_alone
-from pointlaw.laws.audit import GOALS, envelope_paths, refine, stands
+from pointlaw.laws import Figures, Verdict, audit, judge, make_law, measure, measure_alone
+from pointlaw.laws.audit import GOALS, envelope_paths, refine, relative_errors, stands
 from pointlaw.laws.audit.physics import cycle_work, ellipses, ellipticity, rotation_error
 from pointlaw.laws.audit.reading import stress_refinement
 from pointlaw.laws.card import Envelope
-from pointlaw.materials import J2, FiniteJ2, LinearElastic, Material, NeoHooke, Response, StateLayout
-from pointlaw.paths import gaussian_process
+from pointlaw.materials import J2, FiniteJ2, LinearElastic, Material, NeoHooke, PlaneStrain, Response, StateLayout
+from pointlaw.networks import LSTM
+from pointlaw.paths import StrainPath, gaussian_process
 from pointlaw.tensors import FINITE_STRAIN_3D as F3
 from pointlaw.tensors import PLANE_STRAIN, SMALL_STRAIN_3D
+from pointlaw.training.objective import Samples, path_errors
 
 SPRING = LinearElastic(E=1000.0, nu=0.25)
 
@@ -231,10 +234,135 @@ def test_without_a_teacher_what_needs_none_is_measured_inside_the_envelope(law, 
     assert np.ptp(found.dataset.strain) > 0.2 * np.ptp(envelope.strain_max + envelope.strain_min)
 
 
+def in_pascal(dataset: Dataset) -> Dataset:
+    """The same paths with their stress in Pa, as the card says."""
+    stress = {name: 1e6 * dataset.arrays[name] for name in ("stress", "tangent")}
+    card = dataset.card.model_copy(update={"units": Units(stress="Pa"), "stiffness": None})
+    return Dataset(**dataset.arrays | stress, card=card)
+
+
+def test_a_law_is_measured_in_its_own_units_only(law, paths) -> None:
+    training, kept_back = paths
+    other = in_pascal(kept_back)
+    differ = (
+        r"law are \(stress MPa, .*\), those of the kept-back paths \(stress Pa, .*convert the numbers of one of them"
+    )
+    with pytest.raises(InputError, match=differ):
+        measure(law, other)
+    with pytest.raises(InputError, match=r"the law are \(stress MPa"):
+        make_law(law.network, law.card.scaling, name="mixed", training=training, kept_back=other)
+
+
+def test_a_law_in_other_units_samples_and_is_measured_without_a_teacher_in_these(law, paths) -> None:
+    training, kept_back = map(in_pascal, paths)
+    own = make_law(law.network, Scaling.fit(training), name="Pa", training=training, kept_back=kept_back)
+    assert measure_alone(own, own.card.envelope, paths=2).dataset.units == Units(stress="Pa")
+    path = StrainPath(kept_back.time[0], kept_back.strain, PLANE_STRAIN)
+    assert audit(own, sample(own, path)).error_mean == 0.0
+    formula = PlaneStrain(J2(E=210e9, nu=0.3, yield_stress=250e6, H=2000e6))  # says nothing about its units
+    assert audit(formula, kept_back).error_mean < 1e-12
+
+
+class Failing(Material):
+    """The spring, which fails wherever 11 is stretched beyond a bound."""
+
+    kinematics = SMALL_STRAIN_3D
+
+    def __init__(self, bound):
+        self.bound = bound
+
+    def update(self, strain, state, dt, *, tangent=True):
+        answer = SPRING.update(strain, state, dt, tangent=tangent)
+        failed = strain[:, 0] > self.bound
+        answer.stress[failed] = np.nan
+        return Response(answer.stress, answer.tangent, state, np.where(failed, -1, 1).astype(np.int8))
+
+
+def test_without_a_teacher_points_that_fail_are_counted_before_their_paths_are_left_out(kept_back, caplog) -> None:
+    envelope = Envelope.of(kept_back)
+    strain = envelope_paths(envelope, SMALL_STRAIN_3D, paths=8).strain[..., 0]
+    bound = np.sort(strain.max(axis=1))[-3:-1].mean()  # two of the eight go beyond
+    found = measure_alone(Failing(bound), envelope, paths=8)
+    assert found.figures.failed == np.count_nonzero(strain > bound)
+    assert found.figures.paths == found.dataset.paths == 6
+    verdicts = {line.goal.figure: line.verdict for line in judge(found.figures)}
+    assert verdicts["failed"] is Verdict.BAD
+    assert verdicts["drift"] is Verdict.GOOD
+    assert "The law fails on 2 of 8 random paths" in caplog.text
+    assert "teacher" not in caplog.text
+    with pytest.raises(InputError, match="The law fails on all 8 random paths inside its envelope"):
+        measure_alone(Failing(-1.0), envelope, paths=8)
+
+
 def test_paths_of_an_envelope_at_finite_strain_begin_at_the_identity(large) -> None:
     path = envelope_paths(Envelope.of(large), F3, paths=3)
     np.testing.assert_array_equal(path.strain[:, 0], np.tile(np.eye(3).ravel(), (3, 1)))
     assert (path.strain >= large.strain.min(axis=(0, 1))).all()
+
+
+class Mechanism(Material):
+    """A bar along 11: of strains that do not stretch it, nothing is left but round-off."""
+
+    kinematics = SMALL_STRAIN_3D
+    state_layout = StateLayout(steps=1)
+
+    def __init__(self, noise=0.0):
+        self.noise = noise
+
+    def update(self, strain, state, dt, *, tangent=True):
+        stress = np.zeros_like(strain)
+        stress[:, 0] = 1000.0 * strain[:, 0]
+        # Round-off looks like chance: another one at every step and every strain, and none in the virgin state at rest.
+        stress[:, 1:] += self.noise * np.sin(1e9 * strain[:, 1:] + state)
+        matrix = np.zeros((len(strain), 6, 6))
+        matrix[:, 0, 0] = 1000.0
+        return Response(stress, matrix if tangent else None, state + 1.0)
+
+
+def idle(dataset: Dataset, *, rows: int = 1) -> Dataset:
+    """The paths with ``rows`` more, which stay undeformed and have no stress."""
+    more = {name: np.concatenate([array, 0.0 * array[:rows]]) for name, array in dataset.arrays.items()}
+    return Dataset(**more | {"time": dataset.time[0], "tangent": None}, card=dataset.card)
+
+
+def test_paths_without_stress_leave_the_figures_of_the_others_as_they_are(kept_back) -> None:
+    law = Flawed(stiffer=0.1)
+    alone, both = measure(law, kept_back), measure(law, idle(kept_back))
+    np.testing.assert_array_equal(both.errors, [*alone.errors, 0.0])
+    assert both.figures.error_median == pytest.approx(0.1)
+
+
+def test_round_off_on_a_path_without_stress_is_no_error() -> None:
+    """Neither the teacher's nor the law's: stress, refinement, drift, and the work of a strain that meets no stress."""
+    path = gaussian_process(4, seed=0, steps=6, bound=0.01)
+    strain = np.concatenate([path.strain, path.strain[:2], np.zeros((1, 7, 6))])
+    strain[4:6, :, 0] = 0.0  # these two do not stretch the bar
+    data = sample(Mechanism(), StrainPath(path.times, strain), tangent=True)
+    found = measure(Mechanism(noise=1e-14), data)
+    for numbers in (found.errors, found.drift, *found.refinement.values()):
+        assert np.abs(numbers).max() < 1e-9
+    assert abs(found.cycles.min()) < 1e-5
+    with_noise = sample(Mechanism(noise=1e-14), StrainPath(path.times, strain), tangent=True)
+    assert audit(Mechanism(), with_noise).error_95 < 1e-9
+
+
+def test_a_law_that_answers_a_path_without_stress_has_the_finite_error_that_training_saw(paths) -> None:
+    training, kept_back = paths
+    more, scaling = idle(kept_back), Scaling.fit(training)
+    torch.manual_seed(0)
+    network = LSTM(features=3, outputs=3, hidden=4, rest=False).double()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight)
+    law = make_law(network, scaling, name="restless", training=training, kept_back=more)
+    features, device = feature_map(("strain",), scaling), torch.device("cpu")
+    samples = Samples.of(more, features, scaling.stress, device, torch.float64)
+    with torch.no_grad():
+        seen = path_errors(network, samples, torch.arange(more.paths)).numpy()
+    found = measure(law, more)
+    errors = relative_errors(found.answers.stress[:, 1:], more.stress[:, 1:])  # training leaves the virgin row out
+    assert errors[-1] > 100.0 * errors[:-1].max()
+    np.testing.assert_allclose(errors, seen, rtol=1e-6)
+    assert np.isfinite([law.card.figures.error_mean, law.card.figures.error_95]).all()
 
 
 def test_every_goal_judges_a_figure_and_is_ordered() -> None:

@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from pointlaw.data import Dataset, sample
+from pointlaw.data import Dataset, Units, sample
 from pointlaw.errors import InputError, LawFileError
 from pointlaw.laws import LearnedMaterial, load_law, read_card, save_law
 from pointlaw.laws.covered import with_density
@@ -118,6 +118,8 @@ def test_wrong_options_and_other_kinematics_get_a_sentence(law) -> None:
         Density.fit(STEEL, data, data, beyond=1.0)
     with pytest.raises(InputError, match="The law takes small_strain_3d"):
         Density.fit(J2(E=210e3, nu=0.3, yield_stress=250.0), data, data)
+    with pytest.raises(InputError, match=r"those of these paths \(stress Pa"):
+        Density.fit(law, Dataset(**data.arrays, card=data.card.model_copy(update={"units": Units(stress="Pa")})), data)
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Density)])

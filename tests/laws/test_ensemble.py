@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import Dataset
+from pointlaw.data import Dataset, Units
 from pointlaw.errors import InputError, LawFileError
 from pointlaw.laws import LearnedMaterial, make_law, save_law
 from pointlaw.laws.ensemble import (
@@ -136,3 +136,13 @@ def test_wrong_members_get_a_sentence(law) -> None:
         Ensemble([law])
     with pytest.raises(InputError, match="share their kinematics"):
         Ensemble([law, J2(E=1.0, nu=0.3, yield_stress=1.0)])
+    other = LearnedMaterial(law.network, law.card.model_copy(update={"units": Units(stress="Pa")}))
+    with pytest.raises(InputError, match=r"first law of the ensemble are \(stress MPa, .* those of law 1 \(stress Pa"):
+        Ensemble([law, other])
+
+
+def test_an_ensemble_is_calibrated_in_its_own_units_only(ensemble, paths) -> None:
+    kept_back = paths[1]
+    card = kept_back.card.model_copy(update={"units": Units(stress="Pa")})
+    with pytest.raises(InputError, match=r"ensemble are \(stress MPa, .* those of the paths \(stress Pa"):
+        calibrated(ensemble, Dataset(**kept_back.arrays, card=card))

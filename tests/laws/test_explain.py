@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import Dataset, Scaling, sample
+from pointlaw.data import Dataset, Scaling, Units, sample
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws import LearnedMaterial, explain, make_law
 from pointlaw.laws.explain import difference_sensitivity, forgetting, recover, sensitivity, shapley
@@ -30,6 +30,22 @@ def linear(paths) -> tuple[LearnedMaterial, np.ndarray]:
     law = make_law(network, scaling, name="linear", training=training, kept_back=kept_back)
     prior = network.head.prior.detach().double().numpy()
     return law, np.diag(scaling.stress) @ prior @ np.diag(1.0 / np.array(scaling.strain))
+
+
+def test_paths_at_rest_are_left_out_of_the_memory_of_the_teacher(law, paths) -> None:
+    """Differences have no size there: 0/0."""
+    kept_back = paths[1]
+    rest = Dataset(kept_back.time, 0.0 * kept_back.strain, 0.0 * kept_back.stress, kept_back.card)
+    one = Dataset(
+        time=kept_back.time[0],
+        strain=np.concatenate([rest.strain[:1], kept_back.strain]),
+        stress=np.concatenate([rest.stress[:1], kept_back.stress]),
+        card=kept_back.card,
+    )
+    found = explain(law, one, teacher=STEEL)
+    expected = forgetting(difference_sensitivity(STEEL, kept_back), PLANE_STRAIN)
+    np.testing.assert_allclose(found.teacher_memory, expected, rtol=1e-12)
+    assert explain(law, rest, teacher=STEEL).teacher_memory is None
 
 
 def test_sensitivities_by_back_propagation_are_those_by_differences(law, paths) -> None:
@@ -175,6 +191,12 @@ def test_paths_of_other_kinematics_are_refused(law) -> None:
     solid = sample(J2(E=1.0, nu=0.3, yield_stress=0.1), gaussian_process(2, seed=0, steps=3, bound=0.01))
     with pytest.raises(InputError, match="The law takes plane_strain"):
         explain(law, solid)
+
+
+def test_paths_in_other_units_are_refused(law, paths) -> None:
+    card = paths[1].card.model_copy(update={"units": Units(stress="Pa")})
+    with pytest.raises(InputError, match=r"law are \(stress MPa, .* those of the paths \(stress Pa"):
+        explain(law, Dataset(**paths[1].arrays, card=card))
 
 
 def test_a_law_that_is_not_the_teacher_is_refused(law, paths) -> None:

@@ -214,6 +214,9 @@ def test_what_does_not_fit_gets_a_sentence() -> None:
     for points in ("a", 20.5):
         with pytest.raises(InputError, match=f"points = {points!r}; points is a whole number"):
             fit_gaussian_process(answers(2, 0), points=points)
+    given = answers(2, 0)
+    with pytest.raises(InputError, match="None of the 2 training paths leaves the undeformed body"):
+        fit_gaussian_process(Dataset(given.time, 0.0 * given.strain, 0.0 * given.stress, given.card))
     with pytest.raises(InputError, match="no parameter that gradient descent could train"):
         fit(GaussianProcess(features=3, outputs=3), answers(4, 0), TrainConfig(epochs=1))
     assert math.isfinite(fit_gaussian_process(answers(2, 0), points=10, iterations=2).evidence)

@@ -5,7 +5,9 @@ import logging
 import numpy as np
 import pytest
 
+from pointlaw.data import Units
 from pointlaw.errors import InputError
+from pointlaw.laws import LearnedMaterial
 from pointlaw.laws.covered import with_density
 from pointlaw.laws.guard import Guarded, outside_paths
 from pointlaw.laws.history import StrainHistory
@@ -261,6 +263,9 @@ def test_wrong_options_get_a_sentence(law) -> None:
         Guarded(STEEL, policy="fall back", grade=everywhere(0.0))
     with pytest.raises(InputError, match="the fallback small_strain_3d"):
         Guarded(STEEL, policy="fall back", grade=everywhere(0.0), fallback=LinearElastic(E=1.0, nu=0.3))
+    other = LearnedMaterial(law.network, law.card.model_copy(update={"units": Units(stress="Pa")}))
+    with pytest.raises(InputError, match=r"guarded law are \(stress MPa, .* its fallback \(stress Pa"):
+        Guarded(law, policy="fall back", grade=everywhere(0.0), fallback=other)
     with pytest.raises(InputError, match="too short"):
         StrainHistory(3, PLANE_STRAIN)
     with pytest.raises(InputError, match="guarded already"):

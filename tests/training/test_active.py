@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import load_dataset, sample, save_dataset
+from pointlaw.data import Dataset, Units, load_dataset, sample, save_dataset
 from pointlaw.errors import InputError
 from pointlaw.laws import load_law, make_law, save_law
 from pointlaw.laws.guard import Guarded
@@ -104,6 +104,13 @@ def test_a_history_longer_than_the_training_paths_is_refused(start, tmp_path) ->
         refine_until_inside(
             *start, guard=lambda law: Guarded(law), solve=lead, teacher=teach, folder=tmp_path, config=CONFIG
         )  # fmt: skip
+
+
+def test_data_in_other_units_than_the_law_are_refused(start, tmp_path) -> None:
+    law, training, kept_back = start
+    other = Dataset(**training.arrays, card=training.card.model_copy(update={"units": Units(stress="Pa")}))
+    with pytest.raises(InputError, match=r"law are \(stress MPa, .* those of the training paths \(stress Pa"):
+        refine_until_inside(law, other, kept_back, guard=guard, solve=lead, teacher=teach, folder=tmp_path)
 
 
 @pytest.fixture(scope="module")

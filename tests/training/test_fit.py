@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import Dataset, Scaling, feature_map, sample
+from pointlaw.data import Dataset, Scaling, Units, feature_map, sample
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws.audit import relative_errors
 from pointlaw.materials import J2, LinearElastic, PlaneStrain
-from pointlaw.networks import GRU, LSTM, FeedForward, Network
+from pointlaw.networks import GRU, LSTM, FeedForward, Network, PhysicallyRecurrent
 from pointlaw.paths import gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
 from pointlaw.training import FitReport, TrainConfig, fit
@@ -181,6 +181,16 @@ def test_what_does_not_fit_gets_a_sentence(data) -> None:
     solid = sample(LinearElastic(E=1.0, nu=0.3), gaussian_process(2, seed=0, steps=3, bound=0.01))
     with pytest.raises(InputError, match="those of validation small_strain_3d"):
         fit(network(), data, validation=solid)
+    other = Dataset(**data.arrays, card=data.card.model_copy(update={"units": Units(stress="Pa")}))
+    with pytest.raises(InputError, match=r"those of validation \(stress Pa"):
+        fit(network(), data, validation=other)
+
+
+@pytest.mark.parametrize("kind", [LSTM, PhysicallyRecurrent])
+def test_paths_that_all_stay_undeformed_teach_nothing_and_are_refused(data, kind) -> None:
+    rest = Dataset(data.time, 0.0 * data.strain, 0.0 * data.stress, data.card)
+    with pytest.raises(InputError, match="None of the 24 training paths leaves the undeformed body"):
+        fit(kind(features=3, outputs=3), rest, validation=data)
 
 
 def test_without_a_gpu_training_on_one_gets_a_sentence_and_auto_takes_the_cpu(monkeypatch) -> None:

@@ -1,7 +1,7 @@
 """Datasets: load histories with their answers, in HDF5 with named axes, units and a card."""
 
 from pointlaw.data.atomic import check_writable, replacing, write_bytes
-from pointlaw.data.card import DatasetCard, Units
+from pointlaw.data.card import DatasetCard, Units, check_units
 from pointlaw.data.dataset import Dataset, merge
 from pointlaw.data.polyconvex import PolyconvexFit, closest_polyconvex
 from pointlaw.data.respond import Answers, respond
@@ -20,6 +20,7 @@ __all__ = [
     "Scaling",
     "Settings",
     "Units",
+    "check_units",
     "check_writable",
     "closest_polyconvex",
     "feature_map",

@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 
 from pointlaw.data.settings_file import Settings
+from pointlaw.errors import InputError
 from pointlaw.tensors import KINEMATICS, Kinematics
 
 
@@ -18,6 +19,22 @@ class Units(Settings):
     stress: str = "MPa"
     strain: str = "1"
     time: str = "s"
+
+    def __str__(self) -> str:
+        return f"stress {self.stress}, strain {self.strain}, time {self.time}"
+
+
+def check_units(one: object, other: object, name: str, other_name: str) -> None:
+    """Raise ``InputError`` when datasets, learned laws or cards differ in their ``units``.
+
+    A formula has none and goes with all: its parameters are in the units of whoever chose them.
+    """
+    mine, theirs = getattr(one, "units", None), getattr(other, "units", None)
+    if isinstance(mine, Units) and isinstance(theirs, Units) and mine != theirs:
+        raise InputError(
+            f"The units of {name} are ({mine}), those of {other_name} ({theirs}); convert the numbers of one of them "
+            "to the units of the other, and write these on its card."
+        )
 
 
 class DatasetCard(pydantic.BaseModel):

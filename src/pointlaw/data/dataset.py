@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from pointlaw.data.card import DatasetCard
+from pointlaw.data.card import DatasetCard, Units
 from pointlaw.errors import InputError
 from pointlaw.tensors import Array, Kinematics
 
@@ -74,6 +74,11 @@ class Dataset:
     def kinematics(self) -> Kinematics:
         """Strain measure, conjugate stress and their components."""
         return self.card.measure
+
+    @property
+    def units(self) -> Units:
+        """Names of the units of stress, strain and time."""
+        return self.card.units
 
     @property
     def paths(self) -> int:

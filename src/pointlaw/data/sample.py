@@ -40,7 +40,7 @@ def sample(
     tangent : bool
         Whether to keep the consistent tangents, ``m²`` numbers a step.
     teacher, parameters, plan, seeds, units
-        Recorded on the card; ``teacher`` is the name of the class unless given.
+        Recorded on the card; ``teacher`` is the name of the class unless given, ``units`` are those of a learned law.
 
     Notes
     -----
@@ -63,7 +63,7 @@ def sample(
     )
     card = DatasetCard(
         kinematics=material.kinematics.name,
-        units=units or Units(),
+        units=units or getattr(material, "units", None) or Units(),
         teacher=teacher or type(material).__name__,
         parameters=parameters or {},
         plan=plan or {},

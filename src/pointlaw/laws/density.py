@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from pointlaw.data import Dataset
+from pointlaw.data import Dataset, check_units
 from pointlaw.errors import InputError
 from pointlaw.laws.replay import replay
 from pointlaw.materials import Material
@@ -133,6 +133,7 @@ class Density:
         for data in (training, kept_back):
             if data.kinematics != law.kinematics:
                 raise InputError(f"The law takes {law.kinematics}; these paths are {data.kinematics}.")
+            check_units(law, data, "the law", "these paths")
         centres = min(256, max(32, training.paths // 2)) if centres is None else centres
         if not 0.0 <= beyond < 1.0 or centres < 1 or axes < 1:
             raise InputError(f"A density needs 0 ≤ beyond < 1, centres and axes ≥ 1; got {beyond}, {centres}, {axes}.")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from pointlaw.data import Dataset, respond, write_bytes
+from pointlaw.data import Dataset, check_units, respond, write_bytes
 from pointlaw.errors import InputError, LawFileError
 from pointlaw.laws.file import load_law, save_law, seal_of
 from pointlaw.laws.learned import LearnedMaterial
@@ -65,7 +65,7 @@ class Ensemble(Material):
     Parameters
     ----------
     laws : sequence of LearnedMaterial
-        Two or more laws of the same kinematics.
+        Two or more laws of the same kinematics and units.
     scale : float, optional
         Stress that the spread is measured in; the root mean square of the training stresses of the first law (norm
         over the components) if omitted, unit of stress.
@@ -93,7 +93,9 @@ class Ensemble(Material):
                 f"The laws of an ensemble share their kinematics; got {[w.kinematics.name for w in laws]}."
             )
         self.laws, self.calibration = tuple(laws), calibration
-        self.kinematics = laws[0].kinematics
+        for number, law in enumerate(laws[1:], start=1):
+            check_units(laws[0], law, "the first law of the ensemble", f"law {number}")
+        self.kinematics, self.units = laws[0].kinematics, laws[0].units
         self.scale = float(np.linalg.norm(laws[0].card.scaling.stress)) if scale is None else scale
         if not self.scale > 0:
             raise InputError(f"Ensemble: scale = {self.scale} must be > 0.")
@@ -150,11 +152,11 @@ class Spreads:
 def spreads_along(ensemble: Ensemble, dataset: Dataset) -> Spreads:
     """Return what the ensemble says about itself along the paths of ``dataset``, and what is true.
 
-    Raises ``InputError`` when the kinematics differ.
+    Raises ``InputError`` when kinematics or units differ.
     """
     if dataset.kinematics != ensemble.kinematics:
         raise InputError(f"The ensemble takes {ensemble.kinematics}; the paths are {dataset.kinematics}.")
-
+    check_units(ensemble, dataset, "the ensemble", "the paths")
     true = dataset.stress[:, 1:]
 
     def error(law: Material) -> Array:

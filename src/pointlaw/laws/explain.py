@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointlaw.data import Dataset, FeatureMap, feature_map, respond
+from pointlaw.data import Dataset, FeatureMap, check_units, feature_map, respond
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws.audit.accuracy import relative_errors
 from pointlaw.laws.learned import OLD_STRAIN, LearnedMaterial
@@ -79,7 +79,7 @@ class Explanation:
     memory : [n, t − 1]
         ‖∂σ_T/∂Δε_k‖ of each path over its last, by the step k of the increment; see :func:`forgetting`.
     teacher_memory : [n', t − 1] or None
-        The same of the teacher, for the first paths.
+        The same of the teacher, for those of the first paths that have a strain.
     inputs : [m, m]
         Root mean square of ``∂σ_T/∂Δε_k`` over paths and steps (row: stress, column: strain), unit of stress.
     shapley : Shapley or None
@@ -117,24 +117,26 @@ def explain(
 
     Notes
     -----
-    Raises ``InputError`` when the kinematics differ, or the teacher does not give the stresses of the data.
+    Raises ``InputError`` when kinematics or units differ, or the teacher does not give the stresses of the data.
     """
     if law.kinematics != dataset.kinematics:
         raise InputError(f"The law takes {law.kinematics}; the paths are {dataset.kinematics}.")
+    check_units(law, dataset, "the law", "the paths")
     few = dataset.subset(slice(paths))
     error = None if teacher is None else _teaches(teacher, few)
     slopes = sensitivity(law, few)
     point = teacher is not None and teacher.state_layout.size <= LARGEST_STATE
-    by_differences = None
+    teacher_memory = None
     if teacher is not None and point:
         by_differences = difference_sensitivity(teacher, few.subset(slice(TEACHER_PATHS)))
+        teacher_memory = forgetting(by_differences, law.kinematics) if len(by_differences) else None
     try:
         shared: Shapley | None = shapley(law, few.subset(slice(16)), seed=seed)
     except EnvironmentProblem:
         shared = None
     return Explanation(
         memory=forgetting(slopes, law.kinematics),
-        teacher_memory=None if by_differences is None else forgetting(by_differences, law.kinematics),
+        teacher_memory=teacher_memory,
         inputs=np.sqrt(np.mean(slopes**2, axis=(0, 1))),
         shapley=shared,
         recovered=recover(law, teacher, few) if teacher is not None and point else [],
@@ -162,19 +164,20 @@ def sensitivity(law: LearnedMaterial, dataset: Dataset) -> Array:
 def difference_sensitivity(material: Material, dataset: Dataset, *, step: float = 1e-4) -> Array:
     """Return ``∂σ_T/∂Δε_k``, ``[n, t − 1, m, m]``, of any law by central differences of the whole path.
 
-    ``step`` is the change of an increment over the largest strain of the path.
+    ``step`` is the change of an increment over the largest strain of the path; paths without a strain are left out.
     """
-    n, t, m = dataset.strain.shape
+    _, t, m = dataset.strain.shape
     size = step * np.abs(dataset.strain - dataset.kinematics.reference).max(axis=(1, 2))
-    slopes = np.empty((n, t - 1, m, m))
-    for path in range(n):
+    moving = np.flatnonzero(size)
+    slopes = np.empty((len(moving), t - 1, m, m))
+    for row, path in enumerate(moving):
         shifts = np.zeros((t - 1, m, t, m))
         for k in range(t - 1):
             shifts[k, np.arange(m), k + 1 :, np.arange(m)] = size[path]
         shifts = shifts.reshape(-1, t, m)
         strain = np.concatenate([dataset.strain[path] + shifts, dataset.strain[path] - shifts])
         final = respond(material, dataset.time[path], strain).stress[:, -1].reshape(2, t - 1, m, m)
-        slopes[path] = np.swapaxes(final[0] - final[1], -1, -2) / (2.0 * size[path])
+        slopes[row] = np.swapaxes(final[0] - final[1], -1, -2) / (2.0 * size[path])
     return slopes
 
 
@@ -293,6 +296,7 @@ class _Scan:
 def _teaches(teacher: Material, dataset: Dataset) -> float:
     if teacher.kinematics != dataset.kinematics:
         raise InputError(f"The teacher takes {teacher.kinematics}; the paths are {dataset.kinematics}.")
+    check_units(teacher, dataset, "the teacher", "the paths")
     error = float(relative_errors(respond(teacher, dataset.time, dataset.strain).stress, dataset.stress).mean())
     if not error <= SHARED:
         raise InputError(

@@ -18,6 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pointlaw.data import check_units
 from pointlaw.errors import InputError
 from pointlaw.laws.density import LARGEST
 from pointlaw.laws.history import StrainHistory
@@ -107,6 +108,7 @@ class Guarded(Material):
             )
         if fallback is not None and fallback.kinematics != law.kinematics:
             raise InputError(f"Guarded: the law takes {law.kinematics}, the fallback {fallback.kinematics}.")
+        check_units(law, fallback, "the guarded law", "its fallback")
         if not (limit > 0 and smallest_step > 0):
             raise InputError(f"Guarded: limit = {limit} and smallest_step = {smallest_step} must be > 0.")
         self.law, self.policy, self.grade, self.fallback = law, policy, grade, fallback

@@ -56,7 +56,7 @@ class LearnedMaterial(Material):
     ):
         one_thread()
         self.network, self.card, self.block, self.density = network, card, block, density
-        self.kinematics = card.measure
+        self.kinematics, self.units = card.measure, card.units
         self.outside = 0
         features = feature_map(card.features, card.scaling)
         sizes = _state_sizes(network, card)

@@ -52,8 +52,8 @@ def make_law(
 
     Notes
     -----
-    Raises ``InputError`` when a kept-back path is a training path, or the law answers each with a number that is not
-    finite.
+    Raises ``InputError`` when a kept-back path is a training path or in other units, or the law answers each with a
+    number that is not finite.
     """
     check_apart(training, kept_back, features)
     ours = isinstance(network, Network)

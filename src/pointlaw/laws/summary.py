@@ -16,7 +16,7 @@ def origin(card: LawCard) -> Lines:
         ("architecture", f"{card.architecture}({config}), {card.precision}"),
         ("kinematics", str(card.measure)),
         ("features", ", ".join(card.features)),
-        ("units", f"stress {units.stress}, strain {units.strain}, time {units.time}"),
+        ("units", str(units)),
         ("teacher", come.teacher or "not named"),
         ("training data", _hash(come.training_sha256)),
         ("kept-back data", _hash(come.kept_back_sha256)),

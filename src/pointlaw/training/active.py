@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pointlaw.data import Dataset, load_dataset, merge, save_dataset
+from pointlaw.data import Dataset, check_units, load_dataset, merge, save_dataset
 from pointlaw.errors import InputError, NoPathLeft
 from pointlaw.laws import LearnedMaterial, load_law, make_law, save_law
 from pointlaw.laws.covered import with_density
@@ -94,9 +94,10 @@ def refine_until_inside(
 
     Notes
     -----
-    Raises ``InputError`` when the history is too long, a round finds no path that is new, the teacher fails on all of
-    its paths, or the checkpoint is of another network, dataset or configuration.
+    Raises ``InputError`` when the units of law and data differ, the history is too long, a round finds no path that is
+    new, the teacher fails on all of its paths, or the checkpoint is of another network, dataset or configuration.
     """
+    check_units(law, training, "the law", "the training paths")
     config = config or TrainConfig()
     place = None if checkpoint is None else Path(checkpoint)
     loop = _Loop(law, training, kept_back, config, density or {}, Path(folder), comm, place)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pointlaw.data import Dataset, FeatureMap, Scaling, feature_map
+from pointlaw.data import Dataset, FeatureMap, Scaling, check_units, feature_map
 from pointlaw.errors import InputError
 from pointlaw.networks import Network, check_features
 from pointlaw.networks.stiff_at_rest import StiffAtRest
@@ -113,6 +113,7 @@ def fit(
     check(network, training, features, config)
     if validation.kinematics != training.kinematics:
         raise InputError(f"The training paths are {training.kinematics}, those of validation {validation.kinematics}.")
+    check_units(training, validation, "the training paths", "those of validation")
     set_prior(network, training, scaling, features, config.freeze)
     device = config.chosen_device
     network.to(device, config.dtype)
@@ -289,6 +290,7 @@ def check(network: Network, dataset: Dataset, features: FeatureMap, config: Trai
             f"outputs={dataset.kinematics.size}; this one has {network.features} and {network.outputs}."
         )
     check_features(network, config.features, dataset.kinematics.size)
+    check_moving(dataset)
     for name in ("tangent", "energy", "dissipation"):
         weight = config.weights[name]
         if weight > 0 and getattr(dataset, name) is None:
@@ -297,3 +299,12 @@ def check(network: Network, dataset: Dataset, features: FeatureMap, config: Trai
             raise InputError(
                 f"{name}_weight = {weight} needs a network that knows an energy; a {type(network).__name__} does not."
             )
+
+
+def check_moving(dataset: Dataset) -> None:
+    """Raise ``InputError`` when no path of ``dataset`` leaves the undeformed body: there is nothing to be learned."""
+    if (dataset.strain == dataset.kinematics.reference).all():
+        raise InputError(
+            f"None of the {dataset.paths} training paths leaves the undeformed body (all strains are zero); "
+            "look for the mistake in how they were made, or give others."
+        )

@@ -19,6 +19,7 @@ from pointlaw.errors import InputError
 from pointlaw.networks.arguments import check_arguments
 from pointlaw.networks.gaussian_process import GaussianProcess, gradient_covariance, noisy
 from pointlaw.tensors import Array
+from pointlaw.training.fit import check_moving
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +75,13 @@ def fit_gaussian_process(
 
     Notes
     -----
-    Raises ``InputError`` when ``points`` is no whole number of at least two, or the noise is below zero.
+    Raises ``InputError`` when ``points`` is no whole number of at least two, the noise is below zero, or no path has a
+    strain.
     """
     check_arguments(GaussianProcess, {"points": points})
     if points < 2 or (noise is not None and not noise >= 0.0):
         raise InputError(f"A Gaussian process needs at least 2 points and a noise ≥ 0; got {points} and {noise}.")
+    check_moving(dataset)
     begin = time.perf_counter()
     scaling = Scaling.fit(dataset, "physical")
     strain = (dataset.strain - np.array(scaling.reference)).reshape(-1, dataset.kinematics.size)

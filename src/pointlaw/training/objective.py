@@ -1,10 +1,11 @@
 """What training minimises, and the batches it sees.
 
 The objective is the figure on the card: the mean over paths of ‖σ − σ̂‖/‖σ‖, so that a small path counts as much as
-a large one. What the first step says about the stiffness at rest is lost in the norm of a path that goes on to large
-stresses, so it may count once more. With data that carry tangents the same measure of the tangent is added (Sobolev
-training, Czarnecki et al. 2017, arXiv:1706.04859), and so are stored and dissipated energy for a network that knows
-an energy. Sub-sampled batches read paths at random times and hold some steps; refined batches cut every step.
+a large one; one without stress is measured against ``FLOOR`` of the typical one. What the first step says about the
+stiffness at rest is lost in the norm of a path that goes on to large stresses, so it may count once more. With data
+that carry tangents the same measure of the tangent is added (Sobolev training, Czarnecki et al. 2017,
+arXiv:1706.04859), and so are stored and dissipated energy for a network that knows an energy. Sub-sampled batches read
+paths at random times and hold some steps; refined batches cut every step.
 """
 
 import inspect
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pointlaw.data import Dataset, FeatureMap
+from pointlaw.laws.audit import FLOOR
 from pointlaw.networks import Network
 from pointlaw.training.config import TrainConfig
 
@@ -214,4 +216,4 @@ def _relative(error: Tensor, reference: Tensor) -> Tensor:
     """Euclidean norm of each path's error over that of its reference, ``[b]``; smooth where either is zero."""
     square = reference.flatten(1).square().sum(1)
     typical = square.mean() + 1e-30
-    return ((error.flatten(1).square().sum(1) + 1e-14 * typical) / (square + 1e-8 * typical)).sqrt()
+    return ((error.flatten(1).square().sum(1) + 1e-14 * typical) / (square + FLOOR**2 * typical)).sqrt()

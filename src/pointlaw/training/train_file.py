@@ -11,7 +11,16 @@ from typing import Any, Literal
 
 import pydantic
 
-from pointlaw.data import Dataset, Feature, Scaling, Settings, check_writable, load_dataset, read_settings
+from pointlaw.data import (
+    Dataset,
+    Feature,
+    Scaling,
+    Settings,
+    check_units,
+    check_writable,
+    load_dataset,
+    read_settings,
+)
 from pointlaw.errors import InputError, PointlawError
 from pointlaw.laws import LearnedMaterial, check_apart, make_law, save_law, with_density
 from pointlaw.networks import NETWORKS, Network
@@ -197,6 +206,7 @@ def _learn(
         )  # fmt: skip
         report, train, table = found.best, found.train, found.table
     elif start is not None:
+        check_units(start.card, data, f"the law {file.start_from}", "the dataset")  # the old scales stay
         train, table = train.model_copy(update={"features": start.features}), []
         report = fit(start.network, data, train, scaling=start.scaling, checkpoint=checkpoint, callback=on_epoch)
     else:

@@ -1,6 +1,7 @@
 """How far a law's answers are from its teacher's: stress and tangent, path by path and step by step.
 
-Everything is relative to the teacher's own size, so that one number means the same for a steel and for a foam.
+Everything is relative to the teacher's own size, so that one number means the same for a steel and for a foam. Where
+that is nothing but round-off, a small share of its typical size stands for it.
 """
 
 import numpy as np
@@ -9,20 +10,30 @@ from pointlaw.data import Answers, Dataset, respond
 from pointlaw.materials import Material
 from pointlaw.tensors import Array
 
+FLOOR = 1e-4  # share of the typical size (root mean square) that stands for all that is smaller, here and in training
+
 
 def norm(array: Array, axes: int) -> Array:
     """Return the Euclidean norm over the last ``axes`` axes."""
     return np.sqrt(np.sum(array**2, axis=tuple(range(-axes, 0))))
 
 
-def ratio(part: Array, whole: Array) -> Array:
-    """Return ``part / whole`` with nothing divided by zero."""
-    return part / np.maximum(whole, np.finfo(float).tiny)
+def ratio(part: Array, whole: Array, floor: float = 0.0) -> Array:
+    """Return ``part / whole``; the share ``floor`` of the root mean square of ``whole`` stands for all that is smaller.
+
+    Nothing is divided by zero.
+    """
+    finite = whole[np.isfinite(whole)]  # one answer that is not must not spoil the others
+    typical = np.sqrt(np.mean(finite**2)) if finite.size else 0.0
+    return part / np.maximum(whole, max(floor * typical, np.finfo(float).tiny))
 
 
 def relative_errors(stress: Array, reference: Array) -> Array:
-    """Return ‖σ − σ̂‖ / ‖σ̂‖ of each path, ``[n]``; both are ``[n, t, m]``."""
-    return ratio(norm(stress - reference, 2), norm(reference, 2))
+    """Return ‖σ − σ̂‖ / ‖σ̂‖ of each path, ``[n]``; both are ``[n, t, m]``.
+
+    A path whose ‖σ̂‖ is below ``FLOOR`` of the typical one is measured against that, as in the training objective.
+    """
+    return ratio(norm(stress - reference, 2), norm(reference, 2), FLOOR)
 
 
 def tangent_errors(answers: Answers, dataset: Dataset) -> Array | None:
@@ -30,7 +41,7 @@ def tangent_errors(answers: Answers, dataset: Dataset) -> Array | None:
     if dataset.tangent is None or answers.tangent is None:
         return None
     teacher = dataset.tangent[:, 1:]
-    return ratio(norm(answers.tangent[:, 1:] - teacher, 2), norm(teacher, 2))
+    return ratio(norm(answers.tangent[:, 1:] - teacher, 2), norm(teacher, 2), FLOOR)
 
 
 def stiffness_error(material: Material, dataset: Dataset) -> float | None:

@@ -5,11 +5,12 @@ same path is read in finer steps, creep when the strain is held, give work back 
 that does not belong to its stress. Each of these is measured here, for a learned law or any other material.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
-from pointlaw.data import Answers, Dataset, respond, sample
+from pointlaw.data import Answers, Dataset, check_units, respond, sample
 from pointlaw.errors import InputError
 from pointlaw.laws.audit import physics, reading
 from pointlaw.laws.audit.accuracy import relative_errors, stiffness_error, stress_at_rest, tangent_errors
@@ -17,6 +18,8 @@ from pointlaw.laws.card import Envelope, Figures
 from pointlaw.materials import Material, PointStatus
 from pointlaw.paths import StrainPath, gaussian_process
 from pointlaw.tensors import Array, Kinematics
+
+log = logging.getLogger(__name__)
 
 NEGATIVE = -1e-9  # smallest over largest eigenvalue; perfect plasticity is zero to round-off
 
@@ -70,10 +73,11 @@ def measure(material: Material, kept_back: Dataset, *, paths: int = 100) -> Audi
     """Return the figures of ``material`` on ``kept_back`` and the numbers behind them.
 
     Accuracy is measured on all paths; refinement, drift and tangent checks on the first ``paths`` of them, stress
-    control on the first six. Raises ``InputError`` when the kinematics differ.
+    control on the first six. Raises ``InputError`` when the kinematics or the units differ.
     """
     if material.kinematics != kept_back.kinematics:
         raise InputError(f"The law takes {material.kinematics}; the kept-back paths are {kept_back.kinematics}.")
+    check_units(material, kept_back, "the law", "the kept-back paths")
     with np.errstate(all="ignore"):  # a law that fails gets its figures too
         answers = respond(material, kept_back.time, kept_back.strain, tangent=True)
         errors = relative_errors(answers.stress, kept_back.stress)
@@ -118,12 +122,27 @@ def measure_alone(material: Material, envelope: Envelope, *, paths: int = 24, se
     """Return what can be measured of ``material`` without a teacher, on smooth random paths inside ``envelope``.
 
     The law's own answers stand where the teacher's would be; accuracy and everything else that needs the teacher is
-    ``None`` in the figures.
+    ``None`` in the figures. A path on which the law fails is counted in ``failed`` and left out of the other figures.
+    Raises ``InputError`` when the law fails on all of them.
     """
-    data = sample(material, envelope_paths(envelope, material.kinematics, paths=paths, seed=seed))
-    full = measure(material, data)
+    path = envelope_paths(envelope, material.kinematics, paths=paths, seed=seed)
+    with np.errstate(all="ignore"):
+        failed = respond(material, path.times, path.strain, tangent=True).status == PointStatus.FAILED
+    good = np.flatnonzero(~failed.any(axis=1))
+    if len(good) == 0:
+        raise InputError(
+            f"The law fails on all {len(path)} random paths inside its envelope, so nothing else can be measured; "
+            "train it again, and look for weights that grew without bound."
+        )
+    if len(good) < len(path):
+        log.warning(
+            "The law fails on %d of %d random paths inside its envelope; the other figures are those of the rest.",
+            len(path) - len(good), len(path),
+        )  # fmt: skip
+    full = measure(material, sample(material, path.select(good)))
     unknown = ("error_mean", "error_median", "error_95", "tangent_error", "tangent_median", "tangent_95")
-    figures = full.figures.model_copy(update=dict.fromkeys((*unknown, "stiffness_error")))
+    known = {"failed": int(np.count_nonzero(failed))}
+    figures = full.figures.model_copy(update=dict.fromkeys((*unknown, "stiffness_error")) | known)
     return Audit(**{**vars(full), "figures": figures, "taught": False})
 
 

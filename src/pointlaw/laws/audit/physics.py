@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pointlaw.data import Dataset, feature_map, respond
-from pointlaw.laws.audit.accuracy import mean_step, norm, ratio, single_precision
+from pointlaw.laws.audit.accuracy import FLOOR, mean_step, norm, ratio, single_precision
 from pointlaw.laws.learned import LearnedMaterial
 from pointlaw.laws.replay import replay
 from pointlaw.materials import Material
@@ -40,7 +40,7 @@ def cycle_work(material: Material, dataset: Dataset, *, seed: int = 0, paths: in
         time = dt * np.arange(float(strain.shape[1]))
         stress = respond(material, time, strain).stress
         work = np.sum(0.5 * (stress[:, 1:] + stress[:, :-1]) * np.diff(strain, axis=1), axis=2)
-        shares.append(ratio(work.sum(axis=1), np.maximum(work, 0.0).sum(axis=1)))
+        shares.append(ratio(work.sum(axis=1), np.maximum(work, 0.0).sum(axis=1), FLOOR**2))  # works go by the square
     return np.concatenate(shares)
 
 
@@ -89,7 +89,7 @@ def rotation_error(material: Material, dataset: Dataset, *, seed: int = 0, paths
     Q = _rotations(n, t, d, np.random.default_rng(seed))
     stress = respond(material, few.time, few.strain).stress.reshape(n, t, d, d)
     turned = respond(material, few.time, (Q @ few.strain.reshape(n, t, d, d)).reshape(n, t, m)).stress
-    return float(np.max(ratio(norm(turned - (Q @ stress).reshape(n, t, m), 2), norm(stress, 3))))
+    return float(np.max(ratio(norm(turned - (Q @ stress).reshape(n, t, m), 2), norm(stress, 3), FLOOR)))
 
 
 def _rotations(n: int, t: int, d: int, rng: np.random.Generator) -> Array:
@@ -186,7 +186,7 @@ def least_dissipation(material: Material, dataset: Dataset, *, paths: int = 20) 
         stored.append(energy(few.strain[:, k], few.strain[:, k - 1], mean_step(few), state))
     psi = np.stack(stored, axis=1) - stored[0][:, None]
     work = np.sum(0.5 * (stress[:, 1:] + stress[:, :-1]) * np.diff(few.strain, axis=1), axis=2)
-    return float(np.min(ratio((work - np.diff(psi, axis=1)).min(axis=1), np.abs(psi).max(axis=1))))
+    return float(np.min(ratio((work - np.diff(psi, axis=1)).min(axis=1), np.abs(psi).max(axis=1), FLOOR**2)))
 
 
 Energy = Callable[[Array, Array, float, Array], Array]

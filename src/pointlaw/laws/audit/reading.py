@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointlaw.data import Dataset, respond
-from pointlaw.laws.audit.accuracy import norm, ratio, relative_errors, single_precision
+from pointlaw.laws.audit.accuracy import FLOOR, norm, ratio, relative_errors, single_precision
 from pointlaw.materials import Material
 from pointlaw.paths import LoadPath, Record, drive
 from pointlaw.tensors import Array, Kinematics
@@ -50,7 +50,7 @@ def drift(material: Material, dataset: Dataset, steps: int = HELD_STEPS) -> Arra
     strain = np.concatenate([dataset.strain, np.repeat(dataset.strain[:, -1:], steps, axis=1)], axis=1)
     stress = respond(material, time, strain).stress
     held = stress[:, dataset.times - 1 :]
-    return ratio(norm(held - held[:, :1], 1), norm(stress, 1).max(axis=1, keepdims=True))
+    return ratio(norm(held - held[:, :1], 1), norm(stress, 1).max(axis=1, keepdims=True), FLOOR)
 
 
 @dataclass(frozen=True)
