@@ -24,10 +24,13 @@ are those on the computed paths that were not trained on.
 """
 
 import argparse
+import functools
 import json
 import math
+import multiprocessing
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -59,6 +62,7 @@ from pointlaw.networks.energy_residuals import StressResiduals  # noqa: E402
 from pointlaw.networks.energy_symmetrised import mean_energy  # noqa: E402
 
 Computed = list[tuple[np.ndarray, np.ndarray]]  # F and P of the points of a path, without rest
+Weights = torch.Tensor  # of a network, in one row
 COMPUTED = "mixed paths computed as beams"
 PUBLIC = "doi 10.1007/s00466-020-01954-7, CC BY 4.0"
 MODELS = {
@@ -213,30 +217,44 @@ def start(network: EnergySymmetrised, problem: StressResiduals) -> None:
     branch.core.scale(max(float(answer @ problem.target / (answer @ answer)), 1e-3))  # type: ignore[union-attr, operator]
 
 
+def fitted(
+    paths: Paths, computed: Computed, scale: float, given: argparse.Namespace, seed: int, weights: Weights | None,
+    seconds: float, most: float,
+) -> tuple[float, int, Weights]:  # fmt: skip
+    """Return the misfit, the seed and the weights of a fit from the start of this seed, or from these weights on."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    network = EnergySymmetrised(**MODELS[given.energy]).double()
+    if given.energy == "polyconvex":
+        fibres_and_areas(network)
+    moves = movable(network)
+    problem = residuals(network, paths, computed, scale, given.power)
+    if weights is None:
+        start(network, problem)
+    else:
+        problem.set(weights)
+    misfit = train(problem, moves, seconds, most)
+    return misfit, seed, problem.weights()
+
+
 def ensemble(
     paths: Paths, computed: Computed, scale: float, given: argparse.Namespace
 ) -> tuple[EnergySymmetrised, list[EnergySymmetrised]]:
-    """Return the mean of the best fits from different starts, and these.
+    """Return the mean of the best fits from different starts, and these; each core works on one fit at a time.
 
     From one start to another the misfit differs, and a short fit shows which are worth the time.
     """
-    seconds, begin, short = 60.0 * given.minutes, time.perf_counter(), []
-    for seed in range(given.seed, given.seed + given.starts):
-        torch.manual_seed(seed)
-        network = EnergySymmetrised(**MODELS[given.energy]).double()
-        if given.energy == "polyconvex":
-            fibres_and_areas(network)
-        problem = residuals(network, paths, computed, scale, given.power)
-        start(network, problem)
-        moves = movable(network)
-        misfit = train(problem, moves, SCREEN * seconds / given.starts, SHORT)
-        short.append((misfit, seed, network, problem, moves))
-    members = []
-    for left, (_, _, network, problem, moves) in zip(
-        range(given.members, 0, -1), sorted(short, key=lambda fit: fit[:2]), strict=False
-    ):
-        train(problem, moves, (seconds - (time.perf_counter() - begin)) / left)
-        members.append(network)
+    seconds, begin, cores = 60.0 * given.minutes, time.perf_counter(), len(os.sched_getaffinity(0))
+    fit = functools.partial(fitted, paths, computed, scale, given)
+    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+        rounds, seeds = math.ceil(given.starts / cores), range(given.seed, given.seed + given.starts)
+        short = [pool.submit(fit, seed, None, SCREEN * seconds / rounds, SHORT) for seed in seeds]
+        best = sorted((one.result() for one in short), key=lambda one: one[:2])[: given.members]
+        left = (seconds - (time.perf_counter() - begin)) / math.ceil(given.members / cores)
+        long = [pool.submit(fit, seed, weights, left, math.inf) for _, seed, weights in best]
+        members = [EnergySymmetrised(**MODELS[given.energy]).double() for _ in long]
+        for member, one in zip(members, long, strict=True):
+            torch.nn.utils.vector_to_parameters(one.result()[2], member.parameters())
     return mean_energy(members), members
 
 

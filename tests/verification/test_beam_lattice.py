@@ -7,7 +7,18 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from beam_lattice import CONSTANTS, HELD_OUT, NAMED, WITHOUT, closed_forms, drawn, ellipticity, misfits, public_branches
+from beam_lattice import (
+    CONSTANTS,
+    HELD_OUT,
+    NAMED,
+    WITHOUT,
+    asymmetry,
+    closed_forms,
+    drawn,
+    ellipticity,
+    misfits,
+    public_branches,
+)
 from beams import Beams
 from lattice_data import FOLDER, PATHS, read
 
@@ -109,3 +120,11 @@ def test_calibrated_on_three_paths_the_beams_predict_the_other_two() -> None:
     data = {key: branch for key, branch in public_branches("X", paths).items() if key[1] == "tension"}
     for (name, _), difference in zip(data, misfits(WITHOUT["X"], data), strict=True):
         assert np.linalg.norm(difference) < 0.025, name
+
+
+def test_buckled_struts_break_the_symmetry_of_the_cube_and_straight_ones_do_not() -> None:
+    """The mean over all 24 images is cubic, so each image is as far from it as the struts lean."""
+    ends = {"pulled": np.diag([0.2, 0.25, 0.3]), "pressed": np.diag([-0.2, -0.15, 0.02])}
+    broken = asymmetry(CONSTANTS["X"], ends, steps=4, images=2)
+    assert broken["pulled"]["from the mean"] < 1e-4
+    assert broken["pressed"]["from the mean"] > 1e-3
