@@ -16,11 +16,12 @@ rotation of the nodes, periodic from cell to cell; rotations are quaternions, up
 import itertools
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad, hessian, vmap
+from torch.func import grad, jacrev, vmap
 
 POISSON, SHEAR = 0.5, 0.89  # of the material; and what of a round section carries shear
 ELEMENTS = 6  # of a strut between its joints
@@ -29,7 +30,8 @@ FORCE, LARGEST = 1e-8, 1e-6  # over EA, on any node: wanted, and borne where rou
 MOST = 60  # iterations
 FARTHEST = 0.15  # any unknown in an iteration
 SPIN = 2.0  # largest rotation in a load step, radians: up to it the series in _rotation are exact to 3e-5
-SOFTEST = 1e-5  # curvature of the energy that an unstable direction is given
+SOFTEST = 1e-5  # least curvature of the energy that an unstable direction is given
+JOINTS = 9  # unknowns of the joints: the middle moves and turns, the corner turns
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,15 @@ class Beams:
         self.places = torch.cat([6 * self.ends[:, [k]] + torch.arange(6) for k in (0, 1)], 1)  # [e, 12]
         corner_moves = range(6, 9)  # with the cell: no unknowns
         self.free = torch.tensor([place for place in range(6 * self.nodes) if place not in corner_moves])
+        self.struts = len(struts)
+        self.entries = self._entries()
         generator = torch.Generator().manual_seed(0)
         push = torch.zeros(self.nodes, 6, dtype=torch.float64)
         push[2:, :3] = uneven * torch.randn(self.nodes - 2, 3, generator=generator, dtype=torch.float64)
         self.push = push.reshape(-1)
         self._energies, self._forces = vmap(self._energy), vmap(grad(self._energy))
-        self._curvatures, self._by_vector = vmap(hessian(self._energy)), vmap(grad(self._energy, argnums=1))
+        # Twice backward: of forward mode the dispatch alone costs more than a few cells do.
+        self._curvatures, self._by_vector = vmap(jacrev(grad(self._energy))), vmap(grad(self._energy, argnums=1))
 
     def _strut(
         self, first: int, last: int, begin: np.ndarray, end: np.ndarray, elements: int
@@ -156,13 +161,33 @@ class Beams:
         parts = self._forces(*self._elements(u, F, turns)).reshape(len(u), -1)
         return (torch.zeros_like(u).index_add_(1, self.places.reshape(-1), parts) - self.push)[:, self.free]
 
-    def curvature(self, u: Tensor, F: Tensor, turns: Tensor) -> Tensor:
-        """Return the second derivatives ``[b, free, free]`` of the energy."""
-        b, n = u.shape
+    def _entries(self) -> Tensor:
+        """Return where the second derivatives of the elements, ``[e · 144]``, belong in a row of all of a cell.
+
+        The row has the blocks of :class:`Curvature`, one after the other, and a last place for what is not wanted:
+        derivatives by what is held, and those that symmetry tells.
+        """
+        s, j = self.struts, JOINTS
+        k = (len(self.free) - j) // s
+        number = torch.full((6 * self.nodes,), -1)
+        number[self.free] = torch.arange(len(self.free))
+        rows, columns = torch.broadcast_tensors(*(number[self.places].unsqueeze(axis) for axis in (2, 1)))
+        inner, other = rows - j, columns - j
+        own = (inner // k) * k * k + (inner % k) * k + other % k
+        across, joints = s * k * k + inner * j + columns, s * k * (k + j) + rows * j + columns
+        entries = torch.where(inner < 0, joints, torch.where(other < 0, across, own))
+        unwanted = (rows < 0) | (columns < 0) | ((inner < 0) & (other >= 0))
+        return torch.where(unwanted, s * k * (k + j) + j * j, entries).reshape(-1)
+
+    def curvature(self, u: Tensor, F: Tensor, turns: Tensor) -> "Curvature":
+        """Return the second derivatives of the energy by the unknowns."""
+        b, s, j = len(u), self.struts, JOINTS
+        k = (len(self.free) - j) // s
         parts = self._curvatures(*self._elements(u, F, turns)).reshape(b, -1)
-        places = (self.places[:, :, None] * n + self.places[:, None, :]).reshape(-1)
-        whole = torch.zeros(b, n * n, dtype=u.dtype).index_add_(1, places, parts).view(b, n, n)
-        return whole[:, self.free][:, :, self.free]
+        sizes = (s * k * k, s * k * j, j * j)
+        row = torch.zeros(b, sum(sizes) + 1, dtype=u.dtype).index_add_(1, self.entries, parts)
+        own, across, joints, _ = row.split([*sizes, 1], 1)
+        return Curvature(own.view(b, s, k, k), across.view(b, s, k, j), joints.view(b, j, j))
 
     def stress(self, u: Tensor, F: Tensor, turns: Tensor) -> Tensor:
         """Return the first Piola–Kirchhoff stress ``[b, 3, 3]``: the derivative of the energy by ``F``."""
@@ -172,8 +197,7 @@ class Beams:
     def settle(self, u: Tensor, F: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
         """Return unknowns ``[b, n]`` in equilibrium near ``u``, and in which cells it was found, ``[b]``.
 
-        Newton's method; where the energy is not convex, every direction is given a positive curvature, so that it
-        leaves saddles.
+        Newton's method; where the energy is not convex, its curvature is made positive, so that it leaves saddles.
         """
         u, active = u.clone(), torch.arange(len(u))
         largest = torch.full((len(u),), math.inf, dtype=u.dtype)
@@ -184,7 +208,7 @@ class Beams:
             active, g = active[moving], g[moving]
             if len(active) == 0:
                 break
-            step = _descent(self.curvature(u[active], F[active], turns[active]), g)
+            step = -self.curvature(u[active], F[active], turns[active]).divides(g.unsqueeze(2))[:, :, 0]
             step = step * (FARTHEST / step.abs().amax(1, keepdim=True)).clamp_max(1.0)
             u[active] = self._search(u[active], step, (g * step).sum(1), F[active], turns[active])
         return u, largest < LARGEST
@@ -235,19 +259,48 @@ class Beams:
             ahead, behind = F_now + shift.view(3, 3), F_now - shift.view(3, 3)
             direct[:, :, k] = (self.stress(u, ahead, turns) - self.stress(u, behind, turns)).view(b, 9) / (2.0 * step)
             forces[:, :, k] = (self.forces(u, ahead, turns) - self.forces(u, behind, turns)) / (2.0 * step)
-        softer = forces.transpose(1, 2) @ torch.linalg.solve(self.curvature(u, F_now, turns), forces)
-        return (direct - softer).numpy()
+        return (direct - forces.mT @ self.curvature(u, F_now, turns).divides(forces)).numpy()
 
 
-def _descent(curvature: Tensor, g: Tensor) -> Tensor:
-    """Return Newton's steps ``[b, n]``, where the ``curvature[b, n, n]`` is not positive with its absolute value."""
-    factor, info = torch.linalg.cholesky_ex(0.5 * (curvature + curvature.transpose(1, 2)))
-    step, convex = torch.zeros_like(g), info == 0
-    step[convex] = -torch.cholesky_solve(g[convex].unsqueeze(2), factor[convex])[:, :, 0]
-    for place in torch.nonzero(~convex)[:, 0]:
-        sizes, directions = torch.linalg.eigh(curvature[place])
-        step[place] = -directions @ ((directions.T @ g[place]) / sizes.abs().clamp_min(SOFTEST))
-    return step
+class Curvature(NamedTuple):
+    """Second derivatives of the energy of ``b`` cells; ``s`` struts, which meet at the joints alone.
+
+    Attributes
+    ----------
+    struts : [b, s, k, k]
+        By the unknowns inside a strut.
+    across : [b, s, k, j]
+        By these and by the unknowns of the joints.
+    joints : [b, j, j]
+        By the unknowns of the joints.
+    """
+
+    struts: Tensor
+    across: Tensor
+    joints: Tensor
+
+    def divides(self, right: Tensor) -> Tensor:
+        """Return the solution ``[b, j + s k, m]`` of the equations with the sides ``right``, joints first.
+
+        The struts are eliminated. Where one of them, or what then is left of the joints, is not convex, its absolute
+        value is taken: the whole is positive then.
+        """
+        (b, s, k, j), m = self.across.shape, right.shape[2]
+        inner = _solved(self.struts, torch.cat([self.across, right[:, j:].reshape(b, s, k, m)], 3))
+        reach, own = inner.split([j, m], 3)
+        left = (self.across.mT @ inner).sum(1)
+        of_joints = _solved(self.joints - left[:, :, :j], right[:, :j] - left[:, :, j:])
+        return torch.cat([of_joints, (own - reach @ of_joints.unsqueeze(1)).reshape(b, s * k, m)], 1)
+
+
+def _solved(matrix: Tensor, right: Tensor) -> Tensor:
+    """Return ``matrix[..., k, k]⁻¹ right[..., k, m]``; ``|matrix|`` where it is not positive."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    answer, bent = torch.cholesky_solve(right, factor), info != 0
+    if bent.any():
+        sizes, directions = torch.linalg.eigh(matrix[bent])
+        answer[bent] = directions @ ((directions.mT @ right[bent]) / sizes.abs().clamp_min(SOFTEST).unsqueeze(-1))
+    return answer
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
