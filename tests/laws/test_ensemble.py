@@ -1,16 +1,19 @@
 """Ensembles: the mean answers, the spread is a grade, a folder with a manifest keeps them exactly."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from pointlaw.data import Dataset, Units
 from pointlaw.errors import InputError, LawFileError
 from pointlaw.laws import LearnedMaterial, make_law, save_law
 from pointlaw.laws.ensemble import (
     MANIFEST,
+    Calibration,
     Ensemble,
     calibrated,
     load_ensemble,
@@ -89,6 +92,60 @@ def test_the_calibration_tells_how_spread_and_error_go_together(ensemble, paths)
     # Jensen: the mean stress is never further from the truth than the members are on (quadratic) average.
     assert (along.error**2 <= np.mean(along.members**2, axis=0) * (1 + 1e-12)).all()
     assert -1.0 <= figures.rank_correlation <= 1.0
+
+
+def failing(ensemble, calls, monkeypatch) -> None:
+    """Let the second law of an ensemble answer NaN at its first point in chosen calls, counted from 0."""
+    law, count = ensemble.laws[1], itertools.count()
+    update = law.update
+
+    def sick(*args, **options):
+        answer = update(*args, **options)
+        if calls(next(count)):
+            answer.stress[0] = np.nan
+        return answer
+
+    monkeypatch.setattr(law, "update", sick)
+
+
+def test_points_where_a_law_fails_are_left_out_of_the_calibration(ensemble, paths, monkeypatch, caplog) -> None:
+    whole = calibrated(ensemble, paths[1]).calibration
+    failing(ensemble, lambda call: call == 2, monkeypatch)
+    figures = calibrated(ensemble, paths[1]).calibration
+    missing = whole.points - figures.points
+    assert 0 < missing < 4
+    assert figures.usual == pytest.approx(whole.usual, rel=0.2)
+    assert f"fails at {missing} of {whole.points} kept-back points; left out" in caplog.text
+
+
+def test_an_ensemble_that_fails_everywhere_is_not_calibrated(ensemble, paths, monkeypatch) -> None:
+    one = paths[1].subset(slice(0, 1))
+    failing(ensemble, lambda call: True, monkeypatch)
+    with pytest.raises(InputError, match=f"At each of the {one.times - 1} kept-back points a law of the ensemble"):
+        calibrated(ensemble, one)
+
+
+@pytest.mark.parametrize("usual", [float("nan"), float("inf"), 0.0])
+def test_a_usual_spread_that_is_no_positive_number_is_refused(ensemble, paths, tmp_path, usual) -> None:
+    own = calibrated(ensemble, paths[1])
+    with pytest.raises(ValidationError, match="usual"):
+        Calibration(**{**own.calibration.model_dump(), "usual": usual})
+    save_ensemble(tmp_path, own)
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    content["calibration"]["usual"] = usual
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(LawFileError, match=r"cannot be used: calibration\.usual: Input should be"):
+        load_ensemble(tmp_path)
+    if usual:  # nor is one written
+        wrong = own.calibration.model_copy(update={"usual": usual})
+        with pytest.raises(ValueError, match="Out of range float"):
+            save_ensemble(tmp_path / "new", Ensemble(own.laws, calibration=wrong))
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), 0.0])
+def test_a_scale_that_is_no_positive_number_is_refused(ensemble, scale) -> None:
+    with pytest.raises(InputError, match="must be > 0 and finite"):
+        Ensemble(ensemble.laws, scale=scale)
 
 
 def test_the_rank_correlation_is_spearmans() -> None:

@@ -7,6 +7,7 @@ true error there: the rank correlation is a figure, not a promise.
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from pointlaw.laws.learned import LearnedMaterial
 from pointlaw.laws.replay import replay
 from pointlaw.materials import Material, Response, StateLayout
 from pointlaw.tensors import Array
+
+log = logging.getLogger(__name__)
 
 FORMAT = "pointlaw-ensemble"
 MANIFEST = "ensemble.json"
@@ -45,18 +48,18 @@ class Calibration(pydantic.BaseModel):
     member_error : float
         The same of the members, averaged: what one law alone would have had.
     points : int
-        Number of points.
+        Number of points; those where a law failed are not among them.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    usual: float
+    usual: pydantic.PositiveFloat
     beyond: float
     rank_correlation: float
     coverage: float
-    error: float
-    member_error: float
-    points: int
+    error: pydantic.NonNegativeFloat
+    member_error: pydantic.NonNegativeFloat
+    points: pydantic.PositiveInt
 
 
 class Ensemble(Material):
@@ -97,8 +100,8 @@ class Ensemble(Material):
             check_units(laws[0], law, "the first law of the ensemble", f"law {number}")
         self.kinematics, self.units = laws[0].kinematics, laws[0].units
         self.scale = float(np.linalg.norm(laws[0].card.scaling.stress)) if scale is None else scale
-        if not self.scale > 0:
-            raise InputError(f"Ensemble: scale = {self.scale} must be > 0.")
+        if not 0 < self.scale < np.inf:
+            raise InputError(f"Ensemble: scale = {self.scale} must be > 0 and finite.")
         sizes = {f"law_{k}": law.state_layout.size for k, law in enumerate(laws)}
         self.state_layout = StateLayout(sizes | {SPREAD: 1})
 
@@ -168,16 +171,28 @@ def spreads_along(ensemble: Ensemble, dataset: Dataset) -> Spreads:
 
 
 def calibrated(ensemble: Ensemble, kept_back: Dataset, *, beyond: float = 0.01) -> Ensemble:
-    """Return the ensemble with the spread that is usual on ``kept_back``, and the figures of its honesty."""
+    """Return the ensemble with the spread that is usual on ``kept_back``, and the figures of its honesty.
+
+    Points where the answer of a law is not finite are left out, and their number is logged; raises ``InputError``
+    when there are no others.
+    """
     along = spreads_along(ensemble, kept_back)
-    spread, error = along.spread.ravel(), along.error.ravel()
+    answered = np.isfinite(along.spread) & np.isfinite(along.error) & np.isfinite(along.members).all(axis=0)
+    spread, error, members = along.spread[answered], along.error[answered], along.members[:, answered]
+    if not len(spread):
+        raise InputError(
+            f"At each of the {answered.size} kept-back points a law of the ensemble answers with numbers that are not "
+            "finite; leave out the law that fails, or calibrate on smaller strains."
+        )
+    if missing := answered.size - len(spread):
+        log.warning("A law of the ensemble fails at %d of %d kept-back points; left out.", missing, answered.size)
     calibration = Calibration(
         usual=max(float(np.quantile(spread, 1.0 - beyond)), 1e-12),
         beyond=beyond,
         rank_correlation=rank_correlation(spread, error),
         coverage=float(np.mean(error <= 2.0 * spread)),
         error=float(np.sqrt(np.mean(error**2))),
-        member_error=float(np.sqrt(np.mean(along.members**2, axis=(1, 2))).mean()),
+        member_error=float(np.sqrt(np.mean(members**2, axis=1)).mean()),
         points=len(spread),
     )
     return Ensemble(ensemble.laws, scale=ensemble.scale, calibration=calibration)
@@ -209,7 +224,7 @@ def save_ensemble(folder: str | Path, ensemble: Ensemble) -> None:
         members.append({"file": name, "seal": save_law(folder / name, law)})
     calibration = ensemble.calibration.model_dump() if ensemble.calibration else None
     content = {"format": FORMAT, "version": 1, "scale": ensemble.scale, "calibration": calibration, "members": members}
-    write_bytes(folder / MANIFEST, json.dumps(content, indent=2).encode())
+    write_bytes(folder / MANIFEST, json.dumps(content, indent=2, allow_nan=False).encode())
 
 
 def load_ensemble(folder: str | Path) -> Ensemble:
@@ -229,6 +244,10 @@ def load_ensemble(folder: str | Path) -> Ensemble:
         calibration = Calibration.model_validate(content["calibration"]) if content["calibration"] else None
     except FileNotFoundError:
         raise LawFileError(f"There is no ensemble in {folder}: {MANIFEST} is missing.") from None
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("calibration", *first["loc"])))
+        raise LawFileError(f"{manifest} cannot be used: {where}: {first['msg']}.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LawFileError(f"{manifest} cannot be used: {error}") from error
     laws = []
