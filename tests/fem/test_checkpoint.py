@@ -5,8 +5,10 @@ import json
 import h5py
 import numpy as np
 import pytest
-from fem_bodies import ELASTIC_2D, PLASTIC_2D, Spy, square
+import torch
+from fem_bodies import ELASTIC_2D, PLASTIC_2D, PLASTIC_3D, Spy, square
 
+from pointlaw.data import Scaling, sample
 from pointlaw.errors import InputError, NotConverged
 from pointlaw.fem import (
     Checkpoint,
@@ -17,6 +19,12 @@ from pointlaw.fem import (
     march,
     save_checkpoint,
 )
+from pointlaw.laws import make_law
+from pointlaw.materials import PlaneStrain
+from pointlaw.networks import build as build_network
+from pointlaw.paths import gaussian_process
+from pointlaw.rve import Balanced
+from pointlaw.tensors import PLANE_STRAIN
 
 pytestmark = pytest.mark.fem
 
@@ -30,6 +38,17 @@ def build(law=PLASTIC_2D, *, n=2, cell="quadrilateral", parts=None, degree=1):
         Displacement("right", x=lambda t: 0.01 * t if t < 0.75 else 0.01 * (1.5 - t)),
     ]
     return MechanicsProblem(square(n, cell, parts=parts), law, supports=supports, degree=degree)
+
+
+def small_network(seed):
+    """An untrained GRU as a law; only its weights depend on the seed."""
+    path = gaussian_process(4, seed=0, steps=4, bound=0.01, kinematics=PLANE_STRAIN)
+    training, kept_back = sample(PLASTIC_2D, path).split(0.5, 0.5)
+    torch.manual_seed(seed)
+    network = build_network("gru", {"features": 3, "outputs": 3, "hidden": 2})
+    with torch.no_grad():
+        network.head.prior.copy_(torch.eye(3))
+    return make_law(network, Scaling.fit(training), name="small", training=training, kept_back=kept_back)
 
 
 @pytest.fixture
@@ -92,7 +111,7 @@ def test_a_failed_run_leaves_its_last_converged_state(tmp_path):
     with pytest.raises(NotConverged) as caught:
         march(build(spy), [0.25, 0.5, 0.7], StepController(max_cuts=2), observers=[Checkpoint(tmp_path, every=100)])
     restarted = build()
-    load_checkpoint(tmp_path, restarted)
+    load_checkpoint(tmp_path, restarted, other_laws=True)
     assert restarted.time == caught.value.solution.times[-1] >= 0.5
 
 
@@ -116,6 +135,7 @@ def test_only_the_newest_checkpoint_stays(tmp_path):
 def test_the_file_can_be_read_without_pointlaw(folder):
     manifest = json.loads((folder / "latest.json").read_text())
     assert manifest["time"] == 0.5
+    assert manifest["laws"] == {"body": "PlaneStrain(J2)"}
     with h5py.File(folder / f"{manifest['name']}.rank0.h5") as file:
         assert file["u"].shape == (9, 2)
         assert file["regions/body/stress"].shape == (4, 4, 3)
@@ -152,6 +172,39 @@ def test_a_mesh_of_the_same_size_in_another_place_is_refused(folder):
 def test_another_law_is_refused_with_both_states(folder):
     with pytest.raises(InputError, match=r"the law of region 'body' had the state .*plastic_strain"):
         load_checkpoint(folder, build(ELASTIC_2D))
+
+
+def test_another_law_with_the_same_state_is_refused_unless_it_is_wanted(folder):
+    problem = build(PlaneStrain(Spy(PLASTIC_3D)))
+    with pytest.raises(InputError) as refused:
+        load_checkpoint(folder, problem)
+    assert str(refused.value) == (
+        f"{folder}: the state of region 'body' was written by PlaneStrain(J2), the law of this problem is "
+        "PlaneStrain(Spy(J2)); if it can read that state, load it with other_laws=True."
+    )
+    assert unchanged(problem)
+    load_checkpoint(folder, problem, other_laws=True)
+    assert problem.time == 0.5
+
+
+def test_the_hidden_state_of_another_training_is_refused(tmp_path):
+    one, again, other = (small_network(seed) for seed in (0, 0, 1))
+    problem = build(Balanced(one))
+    march(problem, [0.5], observers=[Checkpoint(tmp_path)])
+    load_checkpoint(tmp_path, build(Balanced(again)))
+    with pytest.raises(InputError, match=r"'body' was written by Balanced\(gru .*is Balanced\(gru "):
+        load_checkpoint(tmp_path, build(Balanced(other)))
+
+
+def test_a_checkpoint_without_the_names_of_its_laws_is_read_on_demand_only(folder):
+    manifest = json.loads((folder / "latest.json").read_text())
+    del manifest["laws"]
+    (folder / "latest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="written by a law without a name, the law of this problem is PlaneStrain"):
+        load_checkpoint(folder, build())
+    problem = build()
+    load_checkpoint(folder, problem, other_laws=True)
+    assert problem.time == 0.5
 
 
 def test_other_regions_are_refused(folder):

@@ -345,6 +345,10 @@ def test_a_users_own_script_is_a_law_with_the_exact_tangent(own) -> None:
     strain = 0.3 * np.array(law.card.scaling.strain)
     answer = law.update(strain[None], law.initial_state(1), 1.0)
     np.testing.assert_allclose(answer.stress[0], scale * np.sinh(0.3), rtol=1e-14)
+    # Another script without weights is another law, known by what it answers.
+    probe = law.card.probe.model_copy(update={"stress": [[2.0 * s for s in row] for row in law.card.probe.stress]})
+    other = LearnedMaterial(law.network, law.card.model_copy(update={"probe": probe}))
+    assert other.identity != law.identity == load_torchscript(path, card, sha256=digest).identity
 
 
 def test_a_users_own_script_with_another_hash_is_never_loaded(own, monkeypatch) -> None:

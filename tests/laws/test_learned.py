@@ -1,12 +1,13 @@
+import copy
 import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 
-from pointlaw.data import Feature
+from pointlaw.data import Feature, Units
 from pointlaw.errors import InputError
-from pointlaw.laws import LearnedMaterial
+from pointlaw.laws import Ensemble, Guarded, LearnedMaterial, load_law, save_law
 from pointlaw.materials import PointStatus, Response
 from pointlaw.networks import build
 from pointlaw.testing import check_material
@@ -25,6 +26,30 @@ def learned(law: LearnedMaterial, architecture: str, features: tuple[Feature, ..
 
 
 ALL = ("strain", "increment", "dt")
+
+
+def test_the_identity_is_that_of_the_weights_and_of_what_they_are_fed(law, tmp_path) -> None:
+    save_law(tmp_path / "law.safetensors", law)
+    renamed = law.card.model_copy(update={"name": "another name", "units": Units(stress="Pa")})
+    for same in (load_law(tmp_path / "law.safetensors"), LearnedMaterial(law.network, renamed)):
+        assert same.identity == law.identity
+    network = copy.deepcopy(law.network)
+    with torch.no_grad():
+        network.head.weight[0, 0] += 1e-6
+    scaling = law.card.scaling.model_copy(update={"strain": [2.0 * scale for scale in law.card.scaling.strain]})
+    rescaled = law.card.model_copy(update={"scaling": scaling})
+    others = [LearnedMaterial(network, law.card), LearnedMaterial(law.network, rescaled)]
+    assert len({law.identity, *(other.identity for other in others)}) == 3
+    guarded = Guarded(Ensemble([law, others[0]]))
+    assert guarded.identity == f"Guarded(Ensemble({law.identity}, {others[0].identity}))"
+
+
+def test_training_on_does_not_change_the_identity_of_a_law_that_was_made_before(law) -> None:
+    network = copy.deepcopy(law.network)
+    made = LearnedMaterial(network, law.card)
+    with torch.no_grad():
+        network.head.weight.add_(1.0)
+    assert made.identity == law.identity != LearnedMaterial(network, law.card).identity
 
 
 @pytest.mark.parametrize("folded", [True, False])

@@ -9,6 +9,7 @@ from pointlaw.materials import (
     Material,
     NeoHooke,
     Perzyna,
+    PlaneStrain,
     PlaneStress,
     PointStatus,
     Response,
@@ -16,6 +17,7 @@ from pointlaw.materials import (
     Scaled,
     Substepped,
     WithFields,
+    random_rotations,
 )
 from pointlaw.testing import check_material, taylor_order
 
@@ -47,6 +49,19 @@ class Impatient(Material):
 
 
 CREEP = Perzyna(200e3, 0.3, drag=300.0, n=5.0, yield_stress=50.0, H=1000.0)
+
+
+def test_the_identity_is_that_of_the_laws_inside_and_not_of_their_parameters():
+    def wrapped(E, cells):
+        return Substepped(
+            PlaneStrain(Rotated(Scaled(J2(E, 0.3, 250.0), [1.0] * cells), random_rotations(cells, seed=0)))
+        )
+
+    identity = wrapped(210e3, 1).identity
+    assert identity == "Substepped(PlaneStrain(Rotated(Scaled(J2))))"
+    assert wrapped(70e3, 2).identity == identity  # another rank has other cells
+    assert Substepped(PlaneStrain(Scaled(J2(210e3, 0.3, 250.0), 2.0))).identity != identity
+    assert WithFields(J2, {"yield_stress": [1.0, 2.0]}, E=1.0, nu=0.3).identity == "WithFields(J2)"
 
 
 def test_a_law_that_never_fails_is_left_alone():

@@ -198,6 +198,25 @@ def test_a_checkpoint_that_one_rank_cannot_read_is_refused_by_all(shared_path):
     assert fresh.time == 0.0
 
 
+@TWO
+def test_a_checkpoint_of_another_law_is_refused_by_all_ranks(shared_path):
+    from pointlaw.errors import InputError
+    from pointlaw.fem import load_checkpoint, march, save_checkpoint
+    from pointlaw.materials import Scaled
+
+    problem = plate(world())
+    march(problem, [0.5])
+    save_checkpoint(shared_path, problem)
+    fresh = plate(world())
+    if world().rank == 1:  # the law of one rank alone
+        fresh.regions["stiff"].material = Scaled(fresh.regions["stiff"].material, 1.0)
+    with pytest.raises(
+        InputError, match=r"region 'stiff' was written by PlaneStrain\(J2\), .* is Scaled\(PlaneStrain\(J2\)\); "
+    ):
+        load_checkpoint(shared_path, fresh)
+    assert fresh.time == 0.0
+
+
 class Ill:
     """Mixed into a law: one point of one rank answers NaN in chosen calls, without saying that it failed."""
 

@@ -35,6 +35,16 @@ def test_a_plastic_composite_keeps_the_contract(constraint):
     check_material(rve, points=2, steps=1, halvings=6).raise_if_failed()
 
 
+def test_the_identity_of_a_volume_element_is_that_of_its_microstructure_and_laws():
+    identity = composite().identity
+    assert "matrix: PlaneStrain(J2), inclusion: PlaneStrain(LinearElastic); Periodic()" in identity
+    assert composite(tolerance=1e-3).identity == identity
+    same = {"matrix": PlaneStrain(J2_LAW), "inclusion": PlaneStrain(STIFF)}
+    for mesh in (DISC.mesh(4), lattice_inclusions("square", 0.6).mesh(3)):
+        assert RVEMaterial(mesh, same).identity != identity
+    assert composite(UniformTraction()).identity != identity
+
+
 def test_a_rubber_composite_keeps_the_contract():
     phases = {"matrix": FinitePlaneStrain(NeoHooke(1.0, 10.0)), "inclusion": FinitePlaneStrain(NeoHooke(5.0, 50.0))}
     rve = RVEMaterial(DISC.mesh(3), phases, tolerance=1e-10)

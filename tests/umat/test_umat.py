@@ -35,7 +35,9 @@ def test_the_fortran_umat_is_the_built_in_j2_along_random_paths(fortran_library,
 
 
 def test_a_umat_keeps_the_contract(fortran_library):
-    check_material(UMAT(fortran_library, props=PROPS, nstatv=13, symmetric=True)).raise_if_failed()
+    umat = UMAT(fortran_library, props=PROPS, nstatv=13, symmetric=True)
+    check_material(umat).raise_if_failed()
+    assert umat.identity == f"UMAT('POINTLAW' of {Path(fortran_library).name})"
 
 
 def test_the_energies_of_the_umat_add_up_to_the_work(fortran_library):

@@ -55,7 +55,7 @@ class Checkpoint(Observer):
 
 def save_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
     """Write the committed state of a problem; collective. Raises ``OSError`` on all ranks if it cannot be written."""
-    folder, comm = Path(folder), problem.comm
+    folder, comm, laws = Path(folder), problem.comm, _identities(problem)
     name = f"t{problem.time:.12g}"
     shard = folder / f"{name}.rank{comm.rank}.h5"
     places = _Places.of(problem)
@@ -70,7 +70,8 @@ def save_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
     agree(comm, error)
     if comm.rank == 0:
         try:
-            manifest = {"time": problem.time, "ranks": comm.size, "name": name, "size": _size(problem)}
+            size = _size(problem)
+            manifest = {"time": problem.time, "ranks": comm.size, "name": name, "size": size, "laws": laws}
             part = folder / "latest.part"
             part.write_text(json.dumps(manifest))
             part.replace(folder / "latest.json")
@@ -82,8 +83,11 @@ def save_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
     agree(comm, error)
 
 
-def load_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
+def load_checkpoint(folder: str | Path, problem: MechanicsProblem, *, other_laws: bool = False) -> None:
     """Put a saved state into a problem of the same mesh, laws and degree, on any number of ranks; collective.
+
+    The laws are compared by their ``identity``: class, what they wrap, and the weights of networks, but not the
+    parameters of formulas. With ``other_laws`` any law whose state has the same layout goes on from the saved one.
 
     Raises ``InputError`` on all ranks if the folder holds no complete checkpoint, or one of another problem; the
     problem is then as it was.
@@ -92,7 +96,9 @@ def load_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
     found = _Found.empty(problem, _Places.of(problem))
     error: Exception | None = None
     try:
-        _read(folder, problem, found)
+        manifest = _read(folder, problem, found)
+        if not other_laws:
+            _check_laws(folder, manifest, problem)
     except InputError as misfit:
         error = misfit
     except (OSError, KeyError, ValueError, TypeError) as broken:
@@ -177,6 +183,21 @@ def _size(problem: MechanicsProblem) -> dict[str, int]:
     }
 
 
+def _identities(problem: MechanicsProblem) -> dict[str, str]:
+    return {tag: region.material.identity for tag, region in problem.regions.items()}
+
+
+def _check_laws(folder: Path, manifest: dict[str, Any], problem: MechanicsProblem) -> None:
+    """Refuse a state that another law has written: the layouts of two networks are alike, their meaning is not."""
+    written = manifest.get("laws", {})  # a checkpoint of an early pointlaw names none
+    for tag, here in _identities(problem).items():
+        if written.get(tag) != here:
+            raise InputError(
+                f"{folder}: the state of region '{tag}' was written by {written.get(tag, 'a law without a name')}, the "
+                f"law of this problem is {here}; if it can read that state, load it with other_laws=True."
+            )
+
+
 def _write_shard(file: Any, problem: MechanicsProblem, places: _Places) -> None:
     cells = len(places.cells)
     file["node"], file["cell"] = places.nodes, places.cells
@@ -192,8 +213,9 @@ def _write_shard(file: Any, problem: MechanicsProblem, places: _Places) -> None:
         group.attrs["updates"] = region.history.updates
 
 
-def _read(folder: Path, problem: MechanicsProblem, found: _Found) -> None:
-    manifest = json.loads((folder / "latest.json").read_text())
+def _read(folder: Path, problem: MechanicsProblem, found: _Found) -> dict[str, Any]:
+    """Fill ``found`` and return the manifest."""
+    manifest: dict[str, Any] = json.loads((folder / "latest.json").read_text())
     found.time = float(manifest["time"])
     if manifest["size"] != _size(problem):
         raise InputError(f"{folder} was written for a mesh of {manifest['size']}; this problem has {_size(problem)}.")
@@ -222,6 +244,7 @@ def _read(folder: Path, problem: MechanicsProblem, found: _Found) -> None:
                 has[tag][here] = True
     if not all(mask.all() for mask in (found.has_node, found.has_cell, *has.values())):
         raise InputError(f"{folder} does not cover this mesh; it was written for another one.")
+    return manifest
 
 
 def _matches(wanted: Array, present: Array) -> tuple[np.ndarray, np.ndarray]:

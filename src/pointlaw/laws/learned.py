@@ -5,6 +5,8 @@ into the caller's arrays and says which points lie outside the strains it was tr
 in each process, because ranks share the cores and a second thread makes this work slower.
 """
 
+import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,8 @@ class LearnedMaterial(Material):
     Notes
     -----
     Points whose strain leaves the box of the card's envelope get status ``OUT_OF_RANGE``; ``outside`` counts them
-    over the last evaluation.
+    over the last evaluation. Its ``identity`` is a hash of the weights and of what they are fed: hidden states mean
+    nothing to another training.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class LearnedMaterial(Material):
             sizes[OLD_STRAIN] = self.kinematics.size
         self.state_layout = StateLayout(sizes)
         self._first = self._first_state(memory)
+        self._identity = f"{card.architecture} {_digest(network, card)}"  # now: the weights may be trained on
         m = self.kinematics.size
         if density is not None and density.shift.size != m + self.state_layout.size:
             raise InputError(
@@ -88,6 +92,11 @@ class LearnedMaterial(Material):
             dtype = torch.float32 if card.precision == "float32" else torch.float64
             cell = script(frozen_copy(network, dtype)) if isinstance(network, Network) else network
             self._evaluate = AutodiffEvaluator(cell, features, lower, upper, S, memory, block, dtype)
+
+    @property
+    def identity(self) -> str:
+        """Architecture and hash; see :attr:`Material.identity`."""
+        return self._identity
 
     def initial_state(self, points: int) -> Array:
         """Return the state ``[points, s]`` of the virgin material."""
@@ -157,6 +166,21 @@ def one_thread() -> None:
     """Hold torch to one thread in this process: ranks, not threads, share the work."""
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
+
+
+def _digest(network: Network | torch.jit.ScriptModule, card: LawCard) -> str:
+    """Return a hash of what makes a hidden state: the weights, and what the card says goes into them.
+
+    Figures, envelope and name may change while the law stays. Weights are hashed as float64, which all others fit
+    into, because a file may hold them in another precision than the memory did.
+    """
+    # The constants of a script are no weights; only its answers tell.
+    fields = {"architecture", "config", "features", "scaling"} | (set() if isinstance(network, Network) else {"probe"})
+    told = card.model_dump(mode="json", include=fields, warnings=False)
+    content = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        content.update(f"{name} {list(tensor.shape)}".encode() + tensor.detach().cpu().double().numpy().tobytes())
+    return content.hexdigest()[:16]
 
 
 def _state_sizes(network: Network | torch.jit.ScriptModule, card: LawCard) -> dict[str, int]:

@@ -129,6 +129,17 @@ class Material(ABC):
     symmetric: bool = False
     """Whether the tangent is always symmetric; the solver then may use CG instead of GMRES."""
 
+    @property
+    def identity(self) -> str:
+        """Who may read the state of this law: its class and the identities of the laws in it; a checkpoint keeps it.
+
+        It is the same on every rank and in every process. Parameters have no part in it, because a plastic strain is
+        one whatever the yield stress, and because fields of parameters differ between ranks. A law whose state has no
+        meaning outside itself, such as a network, overrides it with a hash.
+        """
+        inner = ", ".join(law.identity for law in _laws_in(self))
+        return f"{type(self).__name__}({inner})" if inner else type(self).__name__
+
     def initial_state(self, points: int) -> Array:
         """Return the state ``[points, s]`` of the virgin material; zeros unless the law says otherwise."""
         return np.zeros((points, self.state_layout.size))
@@ -164,6 +175,14 @@ class Material(ABC):
             if answer.tangent is None:
                 raise TypeError(f"{type(self).__name__}.update gave no tangent though it was asked for one.")
             out.tangent[...] = answer.tangent
+
+
+def _laws_in(law: Material) -> Iterator[Material]:
+    """Yield the laws that are attributes of ``law``, alone or in a sequence, in the order they were set."""
+    for value in vars(law).values():
+        for part in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(part, Material):
+                yield part
 
 
 def finite_rows(array: Array) -> NDArray[np.bool_]:

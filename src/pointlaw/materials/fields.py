@@ -87,6 +87,11 @@ class WithFields(BlockedMaterial):
         self.symmetric = all(other.symmetric for other in laws)
         self.state_layout = StateLayout({f"parameter_{key}": 1 for key in self.names} | first.state_layout.sizes)
 
+    @property
+    def identity(self) -> str:
+        """Class, and the identity of the laws it makes; see :attr:`Material.identity`."""
+        return f"{type(self).__name__}({next(iter(self._laws.values())).identity})"
+
     def _law(self, row: Array) -> Material:
         key = tuple(float(value) for value in row)
         if key not in self._laws:

@@ -9,6 +9,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -99,6 +100,11 @@ class UMAT(BlockedMaterial):
         )
         self.symmetric = symmetric
         self.state_layout = StateLayout(stress=ntens, strain=ntens, statev=nstatv, energy=3, time=1, increment=1)
+
+    @property
+    def identity(self) -> str:
+        """Class, material name and library, because STATEV has no names; see :attr:`Material.identity`."""
+        return f"{type(self).__name__}('{self.name}' of {Path(self.library).name})"
 
     def initial_state(self, points: int) -> Array:
         """Return no stress, no strain, the initial STATEV and time 0."""

@@ -20,6 +20,7 @@ from pointlaw.rve.cell import GeneralEngine
 from pointlaw.rve.constraint import Constraint, Periodic
 from pointlaw.rve.element import VolumeElement
 from pointlaw.rve.engine import Engine
+from pointlaw.rve.provenance import mesh_hash
 from pointlaw.tensors import Array
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,12 @@ class RVEMaterial(Material):
         self.kinematics = self.engine.kinematics
         self.state_layout = self.engine.state_layout
         self.symmetric = self.element.symmetric
+
+    @property
+    def identity(self) -> str:
+        """Hash of the mesh, constraint and identities of the phases; see :attr:`Material.identity`."""
+        phases = ", ".join(f"{tag}: {law.identity}" for tag, law in self.element.phases.items())
+        return f"{type(self).__name__}({phases}; {self.element.constraint!r}; mesh {mesh_hash(self.element)[:16]})"
 
     def initial_state(self, points: int) -> Array:
         """Return the virgin state ``[points, S]``."""

@@ -53,27 +53,31 @@ def _plain(value: Any) -> Any:
     return None
 
 
-def _element(element: VolumeElement) -> dict[str, Any]:
-    """Return mesh, phases and constraint of a volume element."""
+def mesh_hash(element: VolumeElement) -> str:
+    """Return a SHA-256 over what the user gave: places of the corners cell by cell, and the phase of each cell."""
     geometry = element.body.mesh.geometry
     order = np.argsort(element.body.mesh.topology.original_cell_index)
-    # The hash is over what the user gave: places of the corners cell by cell, and the phase of each cell.
     corners = np.ascontiguousarray(np.round(geometry.x[geometry.dofmaps[0]][order], 12))
     phase = np.zeros(len(order), dtype=np.int64)
     for number, cells in enumerate(element.cells.values()):
         phase[cells] = number
-    digest = hashlib.sha256(corners.tobytes() + phase[order].tobytes()).hexdigest()
-    volumes = {str(tag): float(len(cells) / len(order)) for tag, cells in element.cells.items()}
+    return hashlib.sha256(corners.tobytes() + phase[order].tobytes()).hexdigest()
+
+
+def _element(element: VolumeElement) -> dict[str, Any]:
+    """Return mesh, phases and constraint of a volume element."""
+    count = len(element.body.mesh.topology.original_cell_index)
+    volumes = {str(tag): float(len(cells) / count) for tag, cells in element.cells.items()}
     return {
         "mesh": {
             "source": element.body.source,
             "cell": element.body.mesh.topology.cell_name(),
-            "cells": len(order),
+            "cells": count,
             "nodes": len(element.x),
             "unknowns": element.free,
             "box": (element.nodes.upper - element.nodes.lower).round(12).tolist(),
             "share_of_cells": volumes,
-            "sha256": digest,
+            "sha256": mesh_hash(element),
         },
         "degree": element.degree,
         "quadrature_degree": element.quadrature_degree,
