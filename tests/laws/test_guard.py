@@ -218,7 +218,29 @@ def test_a_full_history_keeps_the_corners_and_drops_straight_lines() -> None:
     assert found.loss[0] < 1e-15
 
 
-def test_the_loss_of_a_full_history_bounds_how_far_the_path_is_from_it() -> None:
+def test_a_full_history_keeps_the_moment_when_a_ramp_becomes_a_hold() -> None:
+    slow = PlaneStrain(GeneralisedMaxwell(E=1e4, nu=0.3, tau=[1.0], g=[0.9]))
+    guarded = Guarded(SOFT, policy="fall back", fallback=slow, grade=by_strain(0.004), history=16)
+    state, alone = guarded.initial_state(1), slow.initial_state(1)
+    steps = [(0.0039 * k / 20, 0.001) for k in range(1, 21)] + [(0.0039, 0.02)] * 200 + [(0.0041, 0.02), (0.0042, 0.02)]
+    for shear, dt in steps:
+        strain = np.array([[0.0, 0.0, shear]])
+        answer, wanted = guarded.update(strain, state, dt), slow.update(strain, alone, dt)
+        state, alone = answer.state, wanted.state
+    assert guarded.history.loss(state[:, guarded.state_layout["strain_history"]])[0] < 1e-15
+    np.testing.assert_allclose(answer.stress, wanted.stress, rtol=1e-9)
+
+
+def test_the_loss_counts_a_rate_that_was_forgotten() -> None:
+    history = StrainHistory(4, PLANE_STRAIN)
+    rows = history.initial(1)
+    for strain, dt in [(0.001, 0.1), (0.004, 1.0), (0.004, 1.0), (0.0, 1.0)]:
+        rows = history.append(rows, np.array([[strain, 0.0, 0.0]]), dt)
+    # The line from 0 to 0.004 within 1.1 passes 0.004/11 when the path was at 0.001, on the same straight line.
+    assert history.loss(rows)[0] == pytest.approx(0.001 - 0.004 / 11, rel=1e-12)
+
+
+def test_a_curved_path_loses_a_little_in_a_full_history() -> None:
     guarded = Guarded(STEEL, policy="none", grade=everywhere(2.0), history=12)
     found = outside_paths(guarded, drive(guarded, PATHS).state[:, -1])
     assert (found.count <= 12).all()

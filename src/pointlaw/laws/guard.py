@@ -61,7 +61,7 @@ class Guarded(Material):
     limit : float
         Grade above which a point is outside.
     history : int
-        Strains a point remembers; in a longer run those on straight lines are dropped first.
+        Strains a point remembers; in a longer run those on straight lines at one rate are dropped first.
     smallest_step : float
         Norm of a strain increment that ``"cut"`` no longer halves.
 
