@@ -149,6 +149,13 @@ class Material(ABC):
             Whether the consistent tangent is wanted (a line search needs the stress alone).
         """
 
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return why rows of an answer with the new ``state[p, s]`` and ``status[p]`` failed; empty if that is unknown.
+
+        A law that refuses points on purpose says so here: part of a sentence, which follows the number of points.
+        """
+        return ""
+
     def update_into(self, strain: Array, state: Array, dt: float, out: Response, *, tangent: bool = True) -> None:
         """Answer like :meth:`update`, but into the arrays of ``out``.
 

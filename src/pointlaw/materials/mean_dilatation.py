@@ -7,7 +7,7 @@ F̄ = (θ/J)^(1/d) F, is an ordinary material with an ordinary tangent. It wraps
 
 import numpy as np
 
-from pointlaw.materials.base import Material, Response
+from pointlaw.materials.base import Material, Response, StatusArray
 from pointlaw.tensors import Array, Kinematics
 
 
@@ -37,6 +37,10 @@ class MeanDilatation(Material):
     def initial_state(self, points: int) -> Array:
         """Return the law's own state."""
         return self.law.initial_state(points)
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state, status)
 
     def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
         """Answer for strain, dilatation and pressure; see :meth:`Material.update`."""
