@@ -248,6 +248,19 @@ def test_a_fallback_that_fails_on_the_way_to_its_state_fails_and_says_so() -> No
 
 
 @pytest.mark.fem
+def test_a_law_that_all_ranks_call_together_is_refused_with_the_right_order() -> None:
+    from pointlaw.fem.mpi import MPI  # isort: skip
+
+    from pointlaw.rve import Balanced
+
+    dealt = Balanced(STEEL, MPI.COMM_SELF)
+    with pytest.raises(InputError, match=r"write Balanced\(Guarded\(law, fallback=rve\)\)"):
+        Guarded(SOFT, policy="fall back", fallback=dealt, grade=everywhere(0.0))
+    with pytest.raises(InputError, match=r"write Balanced\(Guarded\(law\)\)"):
+        Guarded(dealt, grade=everywhere(0.0))
+
+
+@pytest.mark.fem
 def test_newton_keeps_its_order_in_the_step_after_points_fell_back() -> None:
     from pointlaw.fem import march
 

@@ -167,6 +167,18 @@ def long_strain(limit):
 
 
 @pytest.mark.mpi(ranks=2)
+def test_a_dealt_guard_shares_its_fallback_though_all_points_that_fall_are_on_one_rank(ranks):
+    rve = RVEMaterial(DISC.mesh(3), {1: MATRIX, 2: STIFF}, tolerance=1e-11)
+    guarded = Guarded(MATRIX, policy="fall back", fallback=rve, grade=long_strain(0.003))
+    alone, _ = half_hot(MPI.COMM_SELF, guarded)
+    together, _ = half_hot(MPI.COMM_WORLD, Balanced(guarded))
+    held = lambda x: np.isclose(x[0], 0.0)  # noqa: E731
+    np.testing.assert_allclose(together.reaction(held), alone.reaction(held), rtol=1e-9)
+    fallen = guarded.fallen(together.regions["body"].history.committed)
+    assert min(MPI.COMM_WORLD.allgather(int(fallen.sum()))) == 0 < MPI.COMM_WORLD.allreduce(int(fallen.sum()))
+
+
+@pytest.mark.mpi(ranks=2)
 def test_a_dealt_guard_that_refuses_points_says_why_on_all_ranks(ranks):
     guarded = Balanced(Guarded(MATRIX, policy="strict", grade=long_strain(0.002)))
     with pytest.raises(NotConverged) as caught:

@@ -23,7 +23,7 @@ from pointlaw.errors import InputError
 from pointlaw.laws.density import LARGEST
 from pointlaw.laws.history import StrainHistory
 from pointlaw.laws.replay import state_after
-from pointlaw.materials import Material, Response, StateLayout
+from pointlaw.materials import Material, Response, StateLayout, checks
 from pointlaw.materials.base import StatusArray
 from pointlaw.paths import StrainPath
 from pointlaw.tensors import Array
@@ -32,6 +32,9 @@ Grade = Callable[[Array, Array, Array], Array]
 """``grade(strain[p, m], increment[p, m], new_state[p, s]) -> [p]``: 0 deep inside, 1 at the edge, more outside."""
 
 Policy = Literal["none", "warn", "strict", "cut", "fall back"]
+
+DEARER = 100.0
+"""Points of the law that take as long as a unit of the fallback's effort (an iteration of a volume element), about."""
 
 _FAILED, _OUTSIDE, _FINE = (np.int8(status) for status in (-1, 0, 1))
 # What stands in the place of a grade where the fallback made the step, or could not be led up to it.
@@ -67,6 +70,12 @@ class Guarded(Material):
     smallest_step : float
         Norm of a strain increment that ``"cut"`` no longer halves.
 
+    Attributes
+    ----------
+    effort : [p]
+        Relative cost of the rows of the last call, by which ``Balanced`` deals points: 1 for the law, ``DEARER`` times
+        its own for the fallback.
+
     Notes
     -----
     State: that of the law, ``grade`` (of the last step; −1 if the fallback made it), ``largest_grade`` (of all steps),
@@ -75,7 +84,8 @@ class Guarded(Material):
     fallback for every remembered strain, in each iteration of that one step. A point whose fallback fails on the way
     through these strains fails, and :meth:`reason` says so.
 
-    Raises ``InputError`` for options that do not fit.
+    Raises ``InputError`` for options that do not fit. Neither law may be one that all ranks call together, since each
+    is asked only where it has points: deal a guarded volume element by ``Balanced(Guarded(law, fallback=rve, …))``.
     """
 
     def __init__(
@@ -104,6 +114,9 @@ class Guarded(Material):
             )
         if fallback is not None and fallback.kinematics != law.kinematics:
             raise InputError(f"Guarded: the law takes {law.kinematics}, the fallback {fallback.kinematics}.")
+        for each in (law, fallback):
+            if each is not None:
+                checks.not_collective("Guarded", each, "law" if fallback is None else "law, fallback=rve")
         check_units(law, fallback, "the guarded law", "its fallback")
         if not (limit > 0 and smallest_step > 0):
             raise InputError(f"Guarded: limit = {limit} and smallest_step = {smallest_step} must be > 0.")
@@ -119,6 +132,7 @@ class Guarded(Material):
             raise InputError(f"Guarded: the law has state variables {sorted(shared)} itself; is it guarded already?")
         self.state_layout = StateLayout(law.state_layout.sizes | extra)
         self._inner = slice(0, law.state_layout.size)
+        self.effort = np.ones(0)
 
     def initial_state(self, points: int) -> Array:
         """Return the state ``[points, s]`` of virgin points, graded as they are."""
@@ -143,7 +157,11 @@ class Guarded(Material):
         """Answer by the law or the fallback, as the committed grades say; see :meth:`Material.update`."""
         with np.errstate(all="ignore"):  # absurd input fails, it does not warn
             fallen = self.fallen(state)
-            return self._answer(fallen, strain, state, dt, tangent)
+            answer = self._answer(fallen, strain, state, dt, tangent)
+        self.effort = np.ones(len(fallen))
+        if fallen.any():
+            self.effort[fallen] = DEARER * np.asarray(getattr(self.fallback, "effort", 1.0))
+        return answer
 
     def reason(self, state: Array, status: StatusArray) -> str:
         """Return why points failed if the guard made them fail; see :meth:`Material.reason`."""

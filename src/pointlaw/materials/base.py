@@ -129,6 +129,9 @@ class Material(ABC):
     symmetric: bool = False
     """Whether the tangent is always symmetric; the solver then may use CG instead of GMRES."""
 
+    collective: bool = False
+    """Whether all ranks must call :meth:`update` together, also those that have no points."""
+
     def initial_state(self, points: int) -> Array:
         """Return the state ``[points, s]`` of the virgin material; zeros unless the law says otherwise."""
         return np.zeros((points, self.state_layout.size))

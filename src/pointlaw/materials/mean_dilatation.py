@@ -28,6 +28,7 @@ class MeanDilatation(Material):
 
     def __init__(self, law: Material, *, pressure_unit: float | None = None):
         own = law.kinematics
+        self.collective = law.collective  # every call asks the law exactly once, so it may be
         self.law, self.state_layout, self.symmetric = law, law.state_layout, law.symmetric
         self.kinematics = Kinematics(f"{own.name}+dilatation", own.dim, (*own.components, "θ", "p"), own.finite)
         self.pressure_unit = _stiffness(law) if pressure_unit is None else pressure_unit

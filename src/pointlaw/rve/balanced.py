@@ -54,7 +54,7 @@ class Balanced(Material):
     collective = True
 
     def __init__(self, law: Material, comm: Any = None):
-        if getattr(law, "collective", False):
+        if law.collective:
             raise InputError(f"Balanced: {type(law).__name__} is dealt over the ranks already.")
         self.law, self._comm = law, (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.kinematics, self.state_layout, self.symmetric = law.kinematics, law.state_layout, law.symmetric
