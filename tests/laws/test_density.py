@@ -11,7 +11,7 @@ from pointlaw.laws import LearnedMaterial, load_law, read_card, save_law
 from pointlaw.laws.covered import with_density
 from pointlaw.laws.density import LARGEST, Density, grades_along
 from pointlaw.laws.replay import replay, state_after
-from pointlaw.materials import J2, PlaneStrain
+from pointlaw.materials import J2, Material, PlaneStrain, Response
 from pointlaw.paths import cyclic, gaussian_process, proportional, random_directions, random_walk
 from pointlaw.tensors import PLANE_STRAIN
 
@@ -155,10 +155,47 @@ def test_paths_that_stay_at_one_point_have_no_density() -> None:
 def test_a_replay_of_histories_of_different_length_ends_where_each_of_them_ends() -> None:
     path = gaussian_process(6, seed=4, steps=12, bound=0.01, kinematics=PLANE_STRAIN)
     time, count = np.tile(path.times, (6, 1)), np.array([1, 2, 5, 13, 13, 9])
-    states = state_after(STEEL, time, path.strain, count)
+    states, failed = state_after(STEEL, time, path.strain, count)
+    assert not failed.any()
     for row, length in enumerate(count):
         alone = STEEL.initial_state(1)
         for k in range(1, length):
             alone = STEEL.update(path.strain[row : row + 1, k], alone, path.times[1]).state
         np.testing.assert_allclose(states[row], alone[0], rtol=1e-14, atol=1e-18)
     assert len(list(replay(STEEL, time, path.strain))) == 12
+
+
+class Tears(Material):
+    """Steel that fails where its strain is longer than 0.006."""
+
+    kinematics, state_layout = STEEL.kinematics, STEEL.state_layout
+
+    def update(self, strain, state, dt, *, tangent=True):
+        answer = STEEL.update(strain, state, dt, tangent=tangent)
+        torn = np.linalg.norm(strain, axis=1) > 0.006
+        return Response(answer.stress, answer.tangent, answer.state, np.where(torn, -1, 1))
+
+
+def test_a_row_that_fails_in_a_replay_keeps_its_last_good_state_and_is_told() -> None:
+    path = gaussian_process(6, seed=4, steps=12, bound=0.01, kinematics=PLANE_STRAIN)
+    time, count = np.tile(path.times, (6, 1)), np.full(6, 13)
+    torn = np.linalg.norm(path.strain, axis=2) > 0.006
+    first = np.where(torn.any(axis=1), torn.argmax(axis=1), 13)
+    assert 0 < torn.any(axis=1).sum() < 6
+    states, failed = state_after(Tears(), time, path.strain, count)
+    np.testing.assert_array_equal(failed, torn.any(axis=1))
+    np.testing.assert_array_equal(states, state_after(STEEL, time, path.strain, first)[0])
+    made = np.zeros(6, dtype=int)
+    for rows, _ in replay(Tears(), time, path.strain):
+        made[rows] += 1
+    np.testing.assert_array_equal(made, first - 1)
+
+
+def test_points_that_a_law_fails_to_reach_are_no_part_of_its_density() -> None:
+    data = walks(40, 1)
+    density = Density.fit(Tears(), data, walks(40, 2))
+    grades = grades_along(Tears(), data, density)
+    torn = np.maximum.accumulate(np.linalg.norm(data.strain[:, 1:], axis=2) > 0.006, axis=1)
+    assert torn.any()
+    assert (grades[torn] == LARGEST).all()
+    assert grades[~torn].max() <= 1.0

@@ -84,6 +84,20 @@ def test_the_spread_is_a_grade_that_calls_the_chosen_share_of_kept_back_points_o
     np.testing.assert_allclose(largest, grade.max(axis=1), rtol=1e-12)
 
 
+def test_an_ensemble_that_fails_on_a_kept_back_path_is_not_calibrated_on_it(ensemble, paths, monkeypatch) -> None:
+    member, times = ensemble.laws[0], []
+
+    def fails_on_path_2(strain, state, dt, *, tangent=True):
+        answer = type(member).update(member, strain, state, dt, tangent=tangent)
+        times.append(dt)
+        answer.status[2 : 3 if len(times) == 4 else 2] = -1
+        return answer
+
+    monkeypatch.setattr(member, "update", fails_on_path_2)
+    with pytest.raises(InputError, match=rf"fails on 1 of {paths[1].paths} paths, first on path 2;.*leave them out"):
+        calibrated(ensemble, paths[1])
+
+
 def test_the_calibration_tells_how_spread_and_error_go_together(ensemble, paths) -> None:
     along = spreads_along(ensemble, paths[1])
     figures = calibrated(ensemble, paths[1]).calibration

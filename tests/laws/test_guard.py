@@ -11,7 +11,16 @@ from pointlaw.laws import LearnedMaterial
 from pointlaw.laws.covered import with_density
 from pointlaw.laws.guard import Guarded, outside_paths
 from pointlaw.laws.history import StrainHistory
-from pointlaw.materials import J2, GeneralisedMaxwell, LinearElastic, PlaneStrain
+from pointlaw.materials import (
+    J2,
+    GeneralisedMaxwell,
+    LinearElastic,
+    Material,
+    PlaneStrain,
+    Response,
+    StateLayout,
+    Substepped,
+)
 from pointlaw.paths import StrainPath, drive, gaussian_process, through
 from pointlaw.tensors import PLANE_STRAIN
 from pointlaw.testing import check_material
@@ -76,17 +85,17 @@ def test_where_nothing_is_outside_the_guarded_law_is_the_law_exactly(policy) -> 
     np.testing.assert_array_equal(watched.stress, alone.stress)
     np.testing.assert_array_equal(watched.tangent, alone.tangent)
     assert (watched.status == 1).all()
-    assert guarded.outside == 0
 
 
 # --- policies --------------------------------------------------------------------------------------------------------
 
 
-def test_none_passes_the_status_of_the_law_on_and_counts() -> None:
+def test_none_passes_the_status_of_the_law_on_and_grades() -> None:
     guarded = Guarded(STEEL, policy="none", grade=everywhere(3.0))
     answer = guarded.update(np.full((5, 3), 1e-3), guarded.initial_state(5), 1.0)
     assert answer.status.tolist() == [1] * 5
-    assert (guarded.outside, guarded.worst) == (5, 3.0)
+    assert answer.state[:, guarded.state_layout["grade"]].tolist() == [[3.0]] * 5
+    assert guarded.reason(answer.state, answer.status) == ""
 
 
 def test_warn_calls_points_outside_out_of_range() -> None:
@@ -123,8 +132,32 @@ def test_strict_stops_a_march_with_a_sentence_that_names_law_count_and_grade(law
     assert caught.value.solution.times[0] == 0.2
     guarded = Guarded(with_density(law, *paths), policy="strict")
     far = np.full((2, 3), 0.2)
-    assert guarded.update(far, guarded.initial_state(2), 1.0).status.tolist() == [-1, -1]
-    assert "the law 'small'" in guarded.reason
+    answer = guarded.update(far, guarded.initial_state(2), 1.0)
+    assert answer.status.tolist() == [-1, -1]
+    assert "the law 'small'" in guarded.reason(answer.state, answer.status)
+
+
+@pytest.mark.fem
+def test_one_guarded_law_in_two_regions_gives_each_of_them_its_own_reason() -> None:
+    from pointlaw.fem import Displacement, MechanicsProblem
+    from pointlaw.fem.mpi import MPI  # isort: skip
+
+    import dolfinx
+
+    from pointlaw.fem.tagged_mesh import TaggedMesh
+
+    mesh = dolfinx.mesh.create_rectangle(MPI.COMM_SELF, [[0.0, 0.0], [2.0, 1.0]], [4, 2])
+    cells = np.arange(mesh.topology.index_map(2).size_local, dtype=np.int32)
+    right = dolfinx.mesh.compute_midpoints(mesh, 2, cells)[:, 0] > 1.0
+    body = TaggedMesh(mesh, cell_tags=dolfinx.mesh.meshtags(mesh, 2, cells, right.astype(np.int32)))
+    supports = [  # only the left half is pulled; the right one, evaluated last, hangs loose
+        Displacement(lambda x: np.isclose(x[0], 0.0), x=0.0, y=0.0),
+        Displacement(lambda x: np.isclose(x[0], 1.0), x=lambda t: 0.01 * t, y=0.0),
+    ]
+    law = Guarded(STEEL, policy="strict", grade=by_strain(0.004))
+    report = MechanicsProblem(body, {0: law, 1: law}, supports=supports).solve(1.0, 1.0)
+    assert "of region '0'" in report.detail
+    assert f"is outside what it was trained for at {report.failed_points} of these points" in report.detail
 
 
 def test_cut_heals_a_step_that_was_only_too_long_without_any_warning() -> None:
@@ -183,6 +216,50 @@ def test_a_fallback_that_depends_on_the_rate_gets_the_times_of_the_history_too()
     np.testing.assert_allclose(watched.stress[fallen, -1], fallback.stress[fallen, -1], rtol=1e-9, atol=1e-9)
 
 
+class Impatient(Material):
+    """A law that fails where the strain changes by more than ``limit`` in one step."""
+
+    kinematics, state_layout = PLANE_STRAIN, StateLayout(last=3)
+
+    def __init__(self, limit: float):
+        self.limit = limit
+
+    def update(self, strain, state, dt, *, tangent=True):
+        far = np.linalg.norm(strain - state, axis=1) > self.limit
+        moduli = np.tile(1e3 * np.eye(3), (len(strain), 1, 1)) if tangent else None
+        return Response(1e3 * strain, moduli, strain.copy(), np.where(far, -1, 1))
+
+
+def test_a_fallback_that_fails_on_the_way_to_its_state_fails_and_says_so() -> None:
+    fallback = Impatient(0.01)
+    guarded = Guarded(SOFT, policy="fall back", fallback=fallback, grade=by_strain(0.002))
+    path = np.array([[[0.02, 0.0, 0.0], [0.021, 0.0, 0.0]], [[0.005, 0.0, 0.0], [0.006, 0.0, 0.0]]])
+    start = guarded.update(path[:, 0], guarded.initial_state(2), 1.0)
+    assert start.status.tolist() == [0, 0]
+    answer = guarded.update(path[:, 1], start.state, 1.0)
+    assert answer.status.tolist() == [-1, 1]
+    assert "the fallback 'Impatient' failed at 1 of these points" in guarded.reason(answer.state, answer.status)
+    alone = fallback.update(path[1:, 1], path[1:, 0], 1.0)
+    np.testing.assert_array_equal(answer.stress[1], alone.stress[0])
+    # The advice of the sentence helps.
+    patient = Guarded(SOFT, policy="fall back", fallback=Substepped(fallback), grade=by_strain(0.002))
+    state = patient.update(path[:, 0], patient.initial_state(2), 1.0).state
+    assert patient.update(path[:, 1], state, 1.0).status.tolist() == [1, 1]
+
+
+@pytest.mark.fem
+def test_a_law_that_all_ranks_call_together_is_refused_with_the_right_order() -> None:
+    from pointlaw.fem.mpi import MPI  # isort: skip
+
+    from pointlaw.rve import Balanced
+
+    dealt = Balanced(STEEL, MPI.COMM_SELF)
+    with pytest.raises(InputError, match=r"write Balanced\(Guarded\(law, fallback=rve\)\)"):
+        Guarded(SOFT, policy="fall back", fallback=dealt, grade=everywhere(0.0))
+    with pytest.raises(InputError, match=r"write Balanced\(Guarded\(law\)\)"):
+        Guarded(dealt, grade=everywhere(0.0))
+
+
 @pytest.mark.fem
 def test_newton_keeps_its_order_in_the_step_after_points_fell_back() -> None:
     from pointlaw.fem import march
@@ -218,7 +295,29 @@ def test_a_full_history_keeps_the_corners_and_drops_straight_lines() -> None:
     assert found.loss[0] < 1e-15
 
 
-def test_the_loss_of_a_full_history_bounds_how_far_the_path_is_from_it() -> None:
+def test_a_full_history_keeps_the_moment_when_a_ramp_becomes_a_hold() -> None:
+    slow = PlaneStrain(GeneralisedMaxwell(E=1e4, nu=0.3, tau=[1.0], g=[0.9]))
+    guarded = Guarded(SOFT, policy="fall back", fallback=slow, grade=by_strain(0.004), history=16)
+    state, alone = guarded.initial_state(1), slow.initial_state(1)
+    steps = [(0.0039 * k / 20, 0.001) for k in range(1, 21)] + [(0.0039, 0.02)] * 200 + [(0.0041, 0.02), (0.0042, 0.02)]
+    for shear, dt in steps:
+        strain = np.array([[0.0, 0.0, shear]])
+        answer, wanted = guarded.update(strain, state, dt), slow.update(strain, alone, dt)
+        state, alone = answer.state, wanted.state
+    assert guarded.history.loss(state[:, guarded.state_layout["strain_history"]])[0] < 1e-15
+    np.testing.assert_allclose(answer.stress, wanted.stress, rtol=1e-9)
+
+
+def test_the_loss_counts_a_rate_that_was_forgotten() -> None:
+    history = StrainHistory(4, PLANE_STRAIN)
+    rows = history.initial(1)
+    for strain, dt in [(0.001, 0.1), (0.004, 1.0), (0.004, 1.0), (0.0, 1.0)]:
+        rows = history.append(rows, np.array([[strain, 0.0, 0.0]]), dt)
+    # The line from 0 to 0.004 within 1.1 passes 0.004/11 when the path was at 0.001, on the same straight line.
+    assert history.loss(rows)[0] == pytest.approx(0.001 - 0.004 / 11, rel=1e-12)
+
+
+def test_a_curved_path_loses_a_little_in_a_full_history() -> None:
     guarded = Guarded(STEEL, policy="none", grade=everywhere(2.0), history=12)
     found = outside_paths(guarded, drive(guarded, PATHS).state[:, -1])
     assert (found.count <= 12).all()

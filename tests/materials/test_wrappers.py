@@ -6,7 +6,10 @@ import pytest
 from pointlaw.errors import InputError
 from pointlaw.materials import (
     J2,
+    Axisymmetric,
+    FinitePlaneStrain,
     Material,
+    MeanDilatation,
     NeoHooke,
     Perzyna,
     PlaneStrain,
@@ -16,6 +19,8 @@ from pointlaw.materials import (
     Rotated,
     Scaled,
     Substepped,
+    TaylorPolycrystal,
+    Uniaxial,
     WithFields,
     random_rotations,
 )
@@ -46,6 +51,54 @@ class Impatient(Material):
         status = np.where(far, np.int8(PointStatus.FAILED), inner.status)
         new = np.concatenate([strain, inner.state], axis=1)
         return Response(inner.stress, inner.tangent, new, status, 0.5 if far.any() else 3.0)
+
+
+class Together(Material):
+    """A law that all ranks call together."""
+
+    collective = True
+
+    def __init__(self, law):
+        self.law, self.kinematics, self.state_layout = law, law.kinematics, law.state_layout
+
+    def update(self, strain, state, dt, *, tangent=True):
+        return self.law.update(strain, state, dt, tangent=tangent)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrap"),
+    [
+        ("PlaneStrain", PlaneStrain),
+        ("PlaneStress", PlaneStress),
+        ("Axisymmetric", Axisymmetric),
+        ("Uniaxial", Uniaxial),
+        ("Substepped", Substepped),
+        ("Scaled", lambda law: Scaled(law, 2.0)),
+        ("Rotated", lambda law: Rotated(law, np.eye(3))),
+        ("TaylorPolycrystal", lambda law: TaylorPolycrystal(law, np.eye(3)[None])),
+        ("WithFields", lambda law: WithFields(lambda E: law, {"E": [1.0]})),
+    ],
+)
+def test_a_law_that_all_ranks_call_together_must_be_the_outermost(name, wrap):
+    with pytest.raises(InputError, match=rf"{name}: Together .* write Together\({name}\(law\)\)"):
+        wrap(Together(J2(210e3, 0.3, 250.0)))
+
+
+def test_a_finite_law_that_all_ranks_call_together_must_be_the_outermost():
+    with pytest.raises(InputError, match=r"write Together\(FinitePlaneStrain\(law\)\)"):
+        FinitePlaneStrain(Together(NeoHooke(mu=1.0, K=100.0)))
+
+
+def test_a_mean_dilatation_is_called_as_its_law_is_and_says_what_its_law_says():
+    class Refuses(Together):
+        def reason(self, state, status):
+            return f"{np.count_nonzero(status == -1)} refused"
+
+    law = J2(210e3, 0.3, 250.0)
+    assert not MeanDilatation(law).collective
+    mixed = MeanDilatation(Refuses(law))
+    assert mixed.collective
+    assert mixed.reason(mixed.initial_state(2), np.array([-1, 1], dtype=np.int8)) == "1 refused"
 
 
 CREEP = Perzyna(200e3, 0.3, drag=300.0, n=5.0, yield_stress=50.0, H=1000.0)

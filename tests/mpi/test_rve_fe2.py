@@ -6,7 +6,9 @@ import dolfinx
 import numpy as np
 import pytest
 
+from pointlaw.errors import NotConverged
 from pointlaw.fem import Displacement, MechanicsProblem, Region, StepController, march
+from pointlaw.laws import Guarded
 from pointlaw.materials import J2, LinearElastic, Material, PlaneStrain, PointStatus, Response
 from pointlaw.rve import Balanced, RVEMaterial, lattice_inclusions
 
@@ -157,3 +159,29 @@ def test_a_dealt_region_that_lives_on_one_rank_is_evaluated_by_both(ranks):
     assert [dealt.evaluate(1.0), dealt.evaluate(1.0)] == [plain.evaluate(1.0)] * 2
     np.testing.assert_array_equal(dealt.stress.x.array, plain.stress.x.array)
     assert balanced.answered > 0
+
+
+def long_strain(limit):
+    """A grade that is 1 where the norm of the strain is ``limit``."""
+    return lambda strain, increment, state: np.linalg.norm(strain, axis=1) / limit
+
+
+@pytest.mark.mpi(ranks=2)
+def test_a_dealt_guard_shares_its_fallback_though_all_points_that_fall_are_on_one_rank(ranks):
+    rve = RVEMaterial(DISC.mesh(3), {1: MATRIX, 2: STIFF}, tolerance=1e-11)
+    guarded = Guarded(MATRIX, policy="fall back", fallback=rve, grade=long_strain(0.003))
+    alone, _ = half_hot(MPI.COMM_SELF, guarded)
+    together, _ = half_hot(MPI.COMM_WORLD, Balanced(guarded))
+    held = lambda x: np.isclose(x[0], 0.0)  # noqa: E731
+    np.testing.assert_allclose(together.reaction(held), alone.reaction(held), rtol=1e-9)
+    fallen = guarded.fallen(together.regions["body"].history.committed)
+    assert min(MPI.COMM_WORLD.allgather(int(fallen.sum()))) == 0 < MPI.COMM_WORLD.allreduce(int(fallen.sum()))
+
+
+@pytest.mark.mpi(ranks=2)
+def test_a_dealt_guard_that_refuses_points_says_why_on_all_ranks(ranks):
+    guarded = Balanced(Guarded(MATRIX, policy="strict", grade=long_strain(0.002)))
+    with pytest.raises(NotConverged) as caught:
+        pulled_strip(guarded, MPI.COMM_WORLD, controller=StepController(max_cuts=1))
+    assert "is outside what it was trained for at" in str(caught.value)
+    assert len(set(MPI.COMM_WORLD.allgather(str(caught.value)))) == 1

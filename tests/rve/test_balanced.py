@@ -5,7 +5,8 @@ import pytest
 
 from pointlaw.errors import InputError
 from pointlaw.fem import MPI
-from pointlaw.materials import J2, PlaneStrain
+from pointlaw.laws import Guarded
+from pointlaw.materials import J2, LinearElastic, PlaneStrain
 from pointlaw.rve import Balanced, RVEMaterial, lattice_inclusions
 from pointlaw.rve.balanced import deal
 from pointlaw.testing import check_material
@@ -54,3 +55,21 @@ def test_a_law_is_balanced_once():
     law = Balanced(PlaneStrain(J2(200.0, 0.3, 0.25, H=2.0)), MPI.COMM_SELF)
     with pytest.raises(InputError, match="dealt over the ranks already"):
         Balanced(law, MPI.COMM_SELF)
+
+
+def test_a_dealt_law_is_no_phase_of_a_volume_element():
+    law = Balanced(PlaneStrain(J2(200.0, 0.3, 0.25, H=2.0)), MPI.COMM_SELF)
+    with pytest.raises(InputError, match=r"write Balanced\(RVEMaterial\(mesh, law\)\)"):
+        RVEMaterial(lattice_inclusions("square", 0.3).mesh(2), law)
+
+
+def test_a_dealt_guard_deals_by_what_its_fallback_costs():
+    rve = RVEMaterial(lattice_inclusions("square", 0.3).mesh(2), PlaneStrain(J2(200.0, 0.3, 0.25, H=2.0)))
+    far = lambda strain, increment, state: np.where(strain[:, 0] > 0.001, 2.0, 0.5)  # noqa: E731
+    guarded = Guarded(PlaneStrain(LinearElastic(200.0, 0.3)), policy="fall back", fallback=rve, grade=far)
+    strain = np.array([[0.0, 0.0, 0.0], [0.002, 0.0, 0.0], [0.0, 0.001, 0.0]])
+    state = guarded.update(strain, guarded.initial_state(3), 1.0).state
+    assert guarded.effort.tolist() == [1.0, 1.0, 1.0]
+    guarded.update(1.1 * strain, state, 1.0)
+    assert guarded.effort[1] >= 100.0
+    assert guarded.effort[[0, 2]].tolist() == [1.0, 1.0]

@@ -320,7 +320,7 @@ class MechanicsProblem:
             failed = np.flatnonzero(region.status == PointStatus.FAILED)
             # Every rank evaluates the expression, because compiling it is collective.
             place = region.coordinates(failed[:1])
-            why = str(getattr(region.material, "reason", ""))  # a law that refuses points on purpose says so
+            why = region.material.reason(region.history.trial, region.status)
             found.append((name, type(region.material).__name__, len(failed), place.tolist(), why))
         for entries in zip(*self.comm.allgather(found), strict=True):
             count = sum(entry[2] for entry in entries)

@@ -115,8 +115,6 @@ class Region:
         name: str = "body",
     ):
         self.material, self.u, self.name = material, u, name
-        # A law that answers with the help of other ranks is called on all of them, also where it has no points.
-        self._collective = bool(getattr(material, "collective", False))
         mesh = u.function_space.mesh
         kinematics = material.kinematics
         self.strain = strain(kinematics, u) if expression is None else expression
@@ -204,7 +202,7 @@ class Region:
         The ghost values of ``u`` must be up to date. A rank without cells answers an empty verdict. A law with
         ``collective = True`` is called on every rank, and then every rank must call this, region by region.
         """
-        if self.size == 0 and not self._collective:
+        if self.size == 0 and not self.material.collective:
             return Verdict()
         self._expression.eval(self.u.function_space.mesh, self.cells, self._strain)
         out = self._out

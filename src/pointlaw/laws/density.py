@@ -176,17 +176,19 @@ class Density:
 
 
 def grades_along(law: Material, dataset: Dataset, density: Density) -> Array:
-    """Return the grades ``[n, t − 1]`` that ``law`` has along the paths of ``dataset``."""
+    """Return the grades ``[n, t − 1]`` that ``law`` has along the paths of ``dataset``; the largest once it failed."""
     increments = np.diff(dataset.strain, axis=1)
-    steps = enumerate(replay(law, dataset.time, dataset.strain))
-    return np.stack([density(dataset.strain[:, k + 1], increments[:, k], state) for k, (_, state) in steps], axis=1)
+    grades = np.full(increments.shape[:2], LARGEST)
+    for k, (rows, state) in enumerate(replay(law, dataset.time, dataset.strain)):
+        grades[rows, k] = density(dataset.strain[rows, k + 1], increments[rows, k], state[rows])
+    return grades
 
 
 def _points(law: Material, dataset: Dataset) -> Array:
-    """Return strain and state of all points of the paths, the virgin one included, ``[n·(t − 1) + 1, m + s]``."""
+    """Return strain and state of the points of the paths that ``law`` reaches, the virgin one too, ``[p, m + s]``."""
     virgin = np.concatenate([law.kinematics.reference[None], law.initial_state(1)], axis=1)
     steps = enumerate(replay(law, dataset.time, dataset.strain))
-    moved = [np.concatenate([dataset.strain[:, k + 1], state], axis=1) for k, (_, state) in steps]
+    moved = [np.concatenate([dataset.strain[rows, k + 1], state[rows]], axis=1) for k, (rows, state) in steps]
     points = np.concatenate([virgin, *moved])
     return points[np.isfinite(points).all(axis=1)]
 

@@ -155,7 +155,7 @@ class Spreads:
 def spreads_along(ensemble: Ensemble, dataset: Dataset) -> Spreads:
     """Return what the ensemble says about itself along the paths of ``dataset``, and what is true.
 
-    Raises ``InputError`` when kinematics or units differ.
+    Raises ``InputError`` when kinematics or units differ, or the ensemble fails on the way.
     """
     if dataset.kinematics != ensemble.kinematics:
         raise InputError(f"The ensemble takes {ensemble.kinematics}; the paths are {dataset.kinematics}.")
@@ -166,7 +166,15 @@ def spreads_along(ensemble: Ensemble, dataset: Dataset) -> Spreads:
         answers = respond(law, dataset.time, dataset.strain).stress[:, 1:]
         return np.linalg.norm(answers - true, axis=2) / ensemble.scale
 
-    spread = np.stack([ensemble.spread(state) for _, state in replay(ensemble, dataset.time, dataset.strain)], axis=1)
+    spread = np.full(true.shape[:2], np.nan)
+    for k, (rows, state) in enumerate(replay(ensemble, dataset.time, dataset.strain)):
+        spread[rows, k] = ensemble.spread(state[rows])
+    failed = np.flatnonzero(np.isnan(spread).any(axis=1))
+    if len(failed):
+        raise InputError(
+            f"The ensemble fails on {len(failed)} of {dataset.paths} paths, first on path {failed[0]}; its spread says "
+            "nothing there: leave them out (Dataset.subset), or train the members on such paths."
+        )
     return Spreads(spread, error(ensemble), np.stack([error(law) for law in ensemble.laws]))
 
 

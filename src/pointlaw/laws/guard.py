@@ -23,7 +23,7 @@ from pointlaw.errors import InputError
 from pointlaw.laws.density import LARGEST
 from pointlaw.laws.history import StrainHistory
 from pointlaw.laws.replay import state_after
-from pointlaw.materials import Material, Response, StateLayout
+from pointlaw.materials import Material, Response, StateLayout, checks
 from pointlaw.materials.base import StatusArray
 from pointlaw.paths import StrainPath
 from pointlaw.tensors import Array
@@ -33,7 +33,12 @@ Grade = Callable[[Array, Array, Array], Array]
 
 Policy = Literal["none", "warn", "strict", "cut", "fall back"]
 
+DEARER = 100.0
+"""Points of the law that take as long as a unit of the fallback's effort (an iteration of a volume element), about."""
+
 _FAILED, _OUTSIDE, _FINE = (np.int8(status) for status in (-1, 0, 1))
+# What stands in the place of a grade where the fallback made the step, or could not be led up to it.
+_BY_FALLBACK, _LOST = -1.0, -2.0
 
 
 class Guarded(Material):
@@ -61,25 +66,26 @@ class Guarded(Material):
     limit : float
         Grade above which a point is outside.
     history : int
-        Strains a point remembers; in a longer run those on straight lines are dropped first.
+        Strains a point remembers; in a longer run those on straight lines at one rate are dropped first.
     smallest_step : float
         Norm of a strain increment that ``"cut"`` no longer halves.
 
     Attributes
     ----------
-    outside : int
-        Points outside in the last evaluation, those with the fallback not counted.
-    worst : float
-        Their largest grade.
+    effort : [p]
+        Relative cost of the rows of the last call, by which ``Balanced`` deals points: 1 for the law, ``DEARER`` times
+        its own for the fallback.
 
     Notes
     -----
     State: that of the law, ``grade`` (of the last step; −1 if the fallback made it), ``largest_grade`` (of all steps),
     ``strain_history``, and ``fallback`` (state of the fallback). Memory: ``(1 + m) · history`` numbers a point and the
     fallback's state. Time: the grade, a copy of the state, and for a point that changes over one evaluation of the
-    fallback for every remembered strain, in each iteration of that one step.
+    fallback for every remembered strain, in each iteration of that one step. A point whose fallback fails on the way
+    through these strains fails, and :meth:`reason` says so.
 
-    Raises ``InputError`` for options that do not fit.
+    Raises ``InputError`` for options that do not fit. Neither law may be one that all ranks call together, since each
+    is asked only where it has points: deal a guarded volume element by ``Balanced(Guarded(law, fallback=rve, …))``.
     """
 
     def __init__(
@@ -108,6 +114,9 @@ class Guarded(Material):
             )
         if fallback is not None and fallback.kinematics != law.kinematics:
             raise InputError(f"Guarded: the law takes {law.kinematics}, the fallback {fallback.kinematics}.")
+        for each in (law, fallback):
+            if each is not None:
+                checks.not_collective("Guarded", each, "law" if fallback is None else "law, fallback=rve")
         check_units(law, fallback, "the guarded law", "its fallback")
         if not (limit > 0 and smallest_step > 0):
             raise InputError(f"Guarded: limit = {limit} and smallest_step = {smallest_step} must be > 0.")
@@ -123,7 +132,7 @@ class Guarded(Material):
             raise InputError(f"Guarded: the law has state variables {sorted(shared)} itself; is it guarded already?")
         self.state_layout = StateLayout(law.state_layout.sizes | extra)
         self._inner = slice(0, law.state_layout.size)
-        self.outside, self.worst = 0, 0.0
+        self.effort = np.ones(0)
 
     def initial_state(self, points: int) -> Array:
         """Return the state ``[points, s]`` of virgin points, graded as they are."""
@@ -148,28 +157,40 @@ class Guarded(Material):
         """Answer by the law or the fallback, as the committed grades say; see :meth:`Material.update`."""
         with np.errstate(all="ignore"):  # absurd input fails, it does not warn
             fallen = self.fallen(state)
-            if not fallen.any():
-                return self._by_law(strain, state, dt, tangent)
-            if fallen.all():
-                self.outside, self.worst = 0, 0.0
-                return self._by_fallback(strain, state, dt, tangent)
-            rows = np.flatnonzero(~fallen), np.flatnonzero(fallen)
-            parts = (
-                self._by_law(strain[rows[0]], state[rows[0]], dt, tangent),
-                self._by_fallback(strain[rows[1]], state[rows[1]], dt, tangent),
-            )
-            return _merged(rows, parts)
+            answer = self._answer(fallen, strain, state, dt, tangent)
+        self.effort = np.ones(len(fallen))
+        if fallen.any():
+            self.effort[fallen] = DEARER * np.asarray(getattr(self.fallback, "effort", 1.0))
+        return answer
 
-    @property
-    def reason(self) -> str:
-        """Why points failed in the last evaluation, if the guard made them fail; empty otherwise."""
-        if self.policy != "strict" or not self.outside:
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return why points failed if the guard made them fail; see :meth:`Material.reason`."""
+        grade = state[np.asarray(status) == _FAILED, self.state_layout["grade"]]
+        if lost := int(np.count_nonzero(grade == _LOST)):
+            return (
+                f"the fallback '{_name(self.fallback)}' failed at {lost} of these points while it was led along their "
+                "past strains; let it take smaller steps (Substepped), or give Guarded a longer history"
+            )
+        out = grade[grade > self.limit]
+        if self.policy != "strict" or not len(out):
             return ""
         return (
-            f"the law '{_name(self.law)}' is outside what it was trained for at {self.outside} of these points, "
-            f"worst grade {self.worst:.3g} where {self.limit:g} is allowed; train it on such paths, or choose another "
+            f"the law '{_name(self.law)}' is outside what it was trained for at {len(out)} of these points, "
+            f"worst grade {out.max():.3g} where {self.limit:g} is allowed; train it on such paths, or choose another "
             "policy of Guarded"
         )
+
+    def _answer(self, fallen: NDArray[np.bool_], strain: Array, state: Array, dt: float, tangent: bool) -> Response:
+        if not fallen.any():
+            return self._by_law(strain, state, dt, tangent)
+        if fallen.all():
+            return self._by_fallback(strain, state, dt, tangent)
+        rows = np.flatnonzero(~fallen), np.flatnonzero(fallen)
+        parts = (
+            self._by_law(strain[rows[0]], state[rows[0]], dt, tangent),
+            self._by_fallback(strain[rows[1]], state[rows[1]], dt, tangent),
+        )
+        return _merged(rows, parts)
 
     def __repr__(self) -> str:
         return f"Guarded({self.law!r}, policy={self.policy!r}, limit={self.limit:g})"
@@ -194,7 +215,6 @@ class Guarded(Material):
     def _judged(self, given: StatusArray, grade: Array, before: Array, increment: Array) -> tuple[StatusArray, float]:
         """Return the status ``[p]`` after the policy, and the share of the step that it asks for."""
         out = (grade > self.limit) & (given != _FAILED)
-        self.outside, self.worst = int(np.count_nonzero(out)), float(grade[out].max(initial=0.0))
         if self.policy == "none":
             return given, math.inf
         status = np.where(given == _FAILED, _FAILED, np.where(out, _OUTSIDE, _FINE))
@@ -211,17 +231,17 @@ class Guarded(Material):
             raise TypeError("Guarded: no fallback.")  # fallen() has excluded it
         new = state.copy()
         old, parts = self.state_layout.split(state), self.state_layout.split(new)
-        # A grade of −1 says that the fallback made the last step, so that its own state is there.
-        late = np.flatnonzero(old["grade"][:, 0] >= 0.0)
-        inner = old["fallback"].copy()
+        late = np.flatnonzero(old["grade"][:, 0] != _BY_FALLBACK)
+        inner, lost = old["fallback"].copy(), np.zeros(len(new), dtype=bool)
         if len(late):
             count, time, strains = self.history.read(old["strain_history"][late])
-            inner[late] = state_after(self.fallback, time, strains, count)
+            inner[late], lost[late] = state_after(self.fallback, time, strains, count)
         answer = self.fallback.update(strain, inner, dt, tangent=tangent)
-        parts["grade"][...] = -1.0
+        parts["grade"][:, 0] = np.where(lost, _LOST, _BY_FALLBACK)
         parts["fallback"][...] = answer.state
         parts["strain_history"][...] = self.history.append(old["strain_history"], strain, dt)
-        return Response(answer.stress, answer.tangent, new, answer.status, answer.dt_factor)
+        status = np.where(lost, _FAILED, np.asarray(answer.status, dtype=np.int8))
+        return Response(answer.stress, answer.tangent, new, status, answer.dt_factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,7 +319,7 @@ def outside_paths(guarded: Guarded, state: Array, *, share: float = 1.0) -> Outs
     return OutsidePaths(count, time, strain, grade[rows], guarded.history.loss(history))
 
 
-def _name(law: Material) -> str:
+def _name(law: Material | None) -> str:
     return str(getattr(getattr(law, "card", None), "name", type(law).__name__))
 
 

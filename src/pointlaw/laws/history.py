@@ -1,8 +1,9 @@
 """The strain history of a point in a bounded number of rows, kept inside the state of a law.
 
 A history begins with the undeformed body. As long as there is room every step is a row. When the buffer is full, the
-row is dropped that lies nearest to the line between its neighbours: corners stay, points of straight lines go, and the
-largest distance that was ever dropped is remembered. All of it is a function of the state alone.
+row is dropped that lies nearest to what the line between its neighbours says of *its time*: corners stay, and so does
+the moment where a ramp becomes a hold, since laws that depend on the rate need it; points of straight lines walked at
+one rate go. The largest distance that was ever dropped is remembered. All of it is a function of the state alone.
 """
 
 from dataclasses import dataclass
@@ -62,7 +63,10 @@ class StrainHistory:
         return rows[:, 0].astype(np.intp), rows[:, 2 : 2 + self.length], self._strain(rows)
 
     def loss(self, rows: Array) -> Array:
-        """Return the largest distance ``[p]`` of a dropped strain from the line that replaced it."""
+        """Return the largest distance ``[p]`` of a dropped strain from the line that replaced it, at its time.
+
+        It is measured when the strain is dropped; where one line replaced several, their distances may add up.
+        """
         return rows[:, 1]
 
     def _strain(self, rows: Array) -> Array:
@@ -71,9 +75,9 @@ class StrainHistory:
     def _thinned(self, rows: Array) -> Array:
         """Return full histories with one row less: neither the first nor the last."""
         time, strain = rows[:, 2 : 2 + self.length], self._strain(rows)
+        # Not the nearest point of the chord but the one of the same time: a fallback is led along chords at even rates.
         chord, middle = strain[:, 2:] - strain[:, :-2], strain[:, 1:-1] - strain[:, :-2]
-        square = np.maximum(np.einsum("pkm,pkm->pk", chord, chord), 1e-300)
-        share = np.clip(np.einsum("pkm,pkm->pk", middle, chord) / square, 0.0, 1.0)
+        share = (time[:, 1:-1] - time[:, :-2]) / np.maximum(time[:, 2:] - time[:, :-2], 1e-300)
         distance = np.linalg.norm(middle - share[..., None] * chord, axis=2)
         drop = 1 + np.argmin(distance, axis=1)
         kept = np.arange(self.length - 1)

@@ -129,6 +129,9 @@ class Material(ABC):
     symmetric: bool = False
     """Whether the tangent is always symmetric; the solver then may use CG instead of GMRES."""
 
+    collective: bool = False
+    """Whether all ranks must call :meth:`update` together, also those that have no points."""
+
     @property
     def identity(self) -> str:
         """Who may read the state of this law: its class and the identities of the laws in it; a checkpoint keeps it.
@@ -159,6 +162,13 @@ class Material(ABC):
         tangent : bool
             Whether the consistent tangent is wanted (a line search needs the stress alone).
         """
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return why rows of an answer with the new ``state[p, s]`` and ``status[p]`` failed; empty if that is unknown.
+
+        A law that refuses points on purpose says so here: part of a sentence, which follows the number of points.
+        """
+        return ""
 
     def update_into(self, strain: Array, state: Array, dt: float, out: Response, *, tangent: bool = True) -> None:
         """Answer like :meth:`update`, but into the arrays of ``out``.

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from pointlaw.errors import InputError
+from pointlaw.materials.base import Material
 
 
 def positive(law: str, **values: float) -> None:
@@ -34,3 +35,13 @@ def same_length(law: str, **values: Sequence[float]) -> None:
     lengths = {name: len(value) for name, value in values.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"{law}: the parameter lists must have the same length; got {lengths}.")
+
+
+def not_collective(wrapper: str, law: Material, inside: str = "law") -> None:
+    """Raise ``InputError`` if all ranks must call ``law`` together: a wrapper calls it where it has points to ask."""
+    if law.collective:
+        name = type(law).__name__
+        raise InputError(
+            f"{wrapper}: {name} is called by all ranks together and must be the outermost law, or ranks would wait for "
+            f"each other for ever; write {name}({wrapper}({inside}))."
+        )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.materials.base import Material, PointStatus, Response, StateLayout, StatusArray
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.tensors import Array
@@ -80,6 +81,7 @@ class WithFields(BlockedMaterial):
         self._laws: dict[tuple[float, ...], Material] = {}
         laws = [self._law(row) for row in np.unique(self.values, axis=0)]
         first = laws[0]
+        checks.not_collective("WithFields", first)
         for other in laws[1:]:
             if other.kinematics != first.kinematics or other.state_layout.sizes != first.state_layout.sizes:
                 raise InputError(f"WithFields({name}): the laws differ in kinematics or state; use regions.")

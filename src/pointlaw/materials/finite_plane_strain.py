@@ -3,6 +3,7 @@
 import numpy as np
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.materials.base import Material, Response
 from pointlaw.tensors import FINITE_PLANE_STRAIN, FINITE_STRAIN_3D, Array
 
@@ -23,6 +24,7 @@ class FinitePlaneStrain(Material):
     def __init__(self, law: Material):
         if law.kinematics != FINITE_STRAIN_3D:
             raise InputError(f"FinitePlaneStrain wraps a law of kinematics finite_strain_3d; got {law.kinematics}.")
+        checks.not_collective("FinitePlaneStrain", law)
         self.law = law
         self.state_layout = law.state_layout
         self.symmetric = law.symmetric

@@ -7,7 +7,7 @@ F̄ = (θ/J)^(1/d) F, is an ordinary material with an ordinary tangent. It wraps
 
 import numpy as np
 
-from pointlaw.materials.base import Material, Response
+from pointlaw.materials.base import Material, Response, StatusArray
 from pointlaw.tensors import Array, Kinematics
 
 
@@ -28,6 +28,7 @@ class MeanDilatation(Material):
 
     def __init__(self, law: Material, *, pressure_unit: float | None = None):
         own = law.kinematics
+        self.collective = law.collective  # every call asks the law exactly once, so it may be
         self.law, self.state_layout, self.symmetric = law, law.state_layout, law.symmetric
         self.kinematics = Kinematics(f"{own.name}+dilatation", own.dim, (*own.components, "θ", "p"), own.finite)
         self.pressure_unit = _stiffness(law) if pressure_unit is None else pressure_unit
@@ -37,6 +38,10 @@ class MeanDilatation(Material):
     def initial_state(self, points: int) -> Array:
         """Return the law's own state."""
         return self.law.initial_state(points)
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state, status)
 
     def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
         """Answer for strain, dilatation and pressure; see :meth:`Material.update`."""

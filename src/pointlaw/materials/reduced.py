@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.materials.base import Material, Response, StateLayout, StatusArray
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.relax import relax, tangent_of
@@ -51,6 +52,7 @@ class Reduced(BlockedMaterial):
 
     def __init__(self, law: Material, *, tolerance: float = 1e-12, iterations: int = 40):
         name = type(self).__name__
+        checks.not_collective(name, law)
         if law.kinematics != SMALL_STRAIN_3D:
             raise InputError(
                 f"{name} reduces a law with kinematics {SMALL_STRAIN_3D}; {type(law).__name__} has {law.kinematics}. "

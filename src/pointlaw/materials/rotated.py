@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.materials.base import Material, Response, StateLayout, StatusArray
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.fields import spread
@@ -53,6 +54,7 @@ class Rotated(BlockedMaterial):
                 f"Rotated: {law.kinematics} allows rotations about the third axis only; turn the three-dimensional law "
                 "inside the reduction instead."
             )
+        checks.not_collective("Rotated", law)
         self.law = law
         self.kinematics, self.symmetric = law.kinematics, law.symmetric
         self.rotation = R

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.materials.base import Material, Response, StateLayout, StatusArray
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.fields import spread
@@ -34,6 +35,7 @@ class Scaled(BlockedMaterial):
         values = np.asarray(factor, dtype=float)
         if values.ndim > 1 or not np.all(np.isfinite(values) & (values > 0.0)):
             raise InputError(f"Scaled: the factors must be one or a list of finite numbers > 0; got {values.tolist()}.")
+        checks.not_collective("Scaled", law)
         self.law, self.factor = law, values
         self.kinematics, self.symmetric = law.kinematics, law.symmetric
         self._own = values.ndim

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.materials.base import Material, PointStatus, Response, StateLayout, StatusArray
 from pointlaw.materials.rows import row_norm
 from pointlaw.tensors import Array
@@ -49,6 +50,7 @@ class Substepped(Material):
     def __init__(self, law: Material, *, halvings: int = 6):
         if not 1 <= halvings <= 20:
             raise InputError(f"Substepped: halvings = {halvings} must lie between 1 and 20.")
+        checks.not_collective("Substepped", law)
         self.law, self.halvings, self.kinematics = law, halvings, law.kinematics
         self.state_layout = StateLayout({"strain": law.kinematics.size} | law.state_layout.sizes)
 

@@ -32,6 +32,7 @@ class TaylorPolycrystal(BlockedMaterial):
     """
 
     def __init__(self, law: Material, rotations: ArrayLike, *, weights: ArrayLike | None = None):
+        checks.not_collective("TaylorPolycrystal", law)
         R = np.asarray(rotations, dtype=float)
         if R.ndim != 3:
             raise InputError(f"TaylorPolycrystal: rotations have shape [N, 3, 3]; got {R.shape}.")

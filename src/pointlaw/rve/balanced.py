@@ -14,6 +14,7 @@ import numpy as np
 
 from pointlaw.errors import InputError
 from pointlaw.materials import Material, Response
+from pointlaw.materials.base import StatusArray
 from pointlaw.materials.relax import tangent_of
 from pointlaw.tensors import Array
 
@@ -21,8 +22,9 @@ from pointlaw.tensors import Array
 class Balanced(Material):
     """A law whose points are dealt over the ranks of ``comm`` in every call.
 
-    It must be the outermost law of a region: every rank of ``comm`` calls :meth:`update` together, with the same ``dt``
-    and ``tangent``, also one that has no points. A :class:`~pointlaw.fem.region.Region` does so.
+    It must be the outermost law of a region, and other wrappers refuse it: every rank of ``comm`` calls :meth:`update`
+    together, with the same ``dt`` and ``tangent``, also one that has no points. A
+    :class:`~pointlaw.fem.region.Region` does so.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ class Balanced(Material):
     collective = True
 
     def __init__(self, law: Material, comm: Any = None):
-        if getattr(law, "collective", False):
+        if law.collective:
             raise InputError(f"Balanced: {type(law).__name__} is dealt over the ranks already.")
         self.law, self._comm = law, (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.kinematics, self.state_layout, self.symmetric = law.kinematics, law.state_layout, law.symmetric
@@ -62,6 +64,10 @@ class Balanced(Material):
     def initial_state(self, points: int) -> Array:
         """Return the virgin state ``[points, s]`` of the law; not collective."""
         return self.law.initial_state(points)
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says of points of this rank; see :meth:`Material.reason`. Not collective."""
+        return self.law.reason(state, status)
 
     def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
         """Answer for the points of this rank; see :meth:`Material.update`. Collective."""

@@ -19,7 +19,7 @@ from pointlaw.errors import SetupError
 from pointlaw.fem.jit import jit_options
 from pointlaw.fem.strain import default_quadrature_degree
 from pointlaw.fem.tagged_mesh import TaggedMesh, tagged
-from pointlaw.materials import Material
+from pointlaw.materials import Material, checks
 from pointlaw.rve.constraint import LINEAR, Constraint
 from pointlaw.rve.engine import FLUCTUATION, STRAIN, phase_variable, state_layout
 from pointlaw.rve.faces import Nodes
@@ -82,6 +82,8 @@ class VolumeElement:
         self.body.check()
         whole = isinstance(phases, Material)
         self.phases: dict[str | int, Material] = {WHOLE: phases} if isinstance(phases, Material) else dict(phases)
+        for law in self.phases.values():
+            checks.not_collective("RVEMaterial", law, "mesh, law")
         self.kinematics = _common_kinematics(self.phases, self.body.dim)
         self.cells = {tag: self._in_input_order(None if whole else tag) for tag in self.phases}
         self._require_cover()
