@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from pointlaw.data import Dataset, FeatureMap, Scaling, check_units, feature_map
-from pointlaw.errors import InputError
+from pointlaw.errors import InputError, NothingLearned
 from pointlaw.networks import Network, check_features
 from pointlaw.networks.stiff_at_rest import StiffAtRest
 from pointlaw.training.balance import Balance
@@ -103,8 +103,8 @@ def fit(
     ``dissipation(x, state) -> [r]`` of one step from the old ``state``; the work that is not stored is taken otherwise.
 
     Raises ``InputError`` when sizes do not fit, what is wanted is missing in the data or the network, a pattern of
-    ``freeze`` matches no parameter, the checkpoint is of another run, or no batch of an epoch has a finite gradient. A
-    batch without one is skipped; a warning in the log counts them.
+    ``freeze`` matches no parameter, or the checkpoint is of another run. A batch whose gradient is not finite is skipped
+    and counted in a warning of the log; an epoch of such batches alone raises ``NothingLearned``, an ``InputError``.
     """
     config = config or TrainConfig()
     start = hash_of(network)
@@ -201,12 +201,13 @@ def _train(run: Run, samples: Samples, config: TrainConfig, number: int) -> tupl
 
 
 def _report_skipped(skipped: int, batches: int, number: int, config: TrainConfig) -> None:
-    """Log how many batches of an epoch taught nothing; raise ``InputError`` when it was all of them."""
+    """Log how many batches of an epoch taught nothing; raise ``NothingLearned`` when it was all of them."""
     if skipped == batches:
         wider = "" if config.precision == "float64" else " or precision='float64'"
-        raise InputError(
+        raise NothingLearned(
             f"All {batches} batches of epoch {number} have a gradient that is not finite, so nothing was learned; try "
-            f"a learning_rate below {config.learning_rate}{wider}."
+            f"a learning_rate below {config.learning_rate}{wider}.",
+            number,
         )
     if skipped:
         log.warning("epoch %d: %d of %d batches were skipped, their gradient is not finite", number, skipped, batches)
