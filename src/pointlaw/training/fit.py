@@ -103,8 +103,9 @@ def fit(
     ``dissipation(x, state) -> [r]`` of one step from the old ``state``; the work that is not stored is taken otherwise.
 
     Raises ``InputError`` when sizes do not fit, what is wanted is missing in the data or the network, a pattern of
-    ``freeze`` matches no parameter, or the checkpoint is of another run. A batch whose gradient is not finite is skipped
-    and counted in a warning of the log; an epoch of such batches alone raises ``NothingLearned``, an ``InputError``.
+    ``freeze`` matches no parameter, or the checkpoint is of another run. A batch whose gradient is not finite is
+    skipped and counted in a warning of the log; an epoch of such batches alone raises ``NothingLearned``, an
+    ``InputError``.
     """
     config = config or TrainConfig()
     start = hash_of(network)

@@ -48,7 +48,10 @@ Space = dict[str, list[Any] | Range]
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial: what was chosen, best validation error, and how it ended (``"complete"``, ``"pruned"`` or ``"diverged"``)."""
+    """One trial: what was chosen, best validation error, and how it ended.
+
+    ``outcome`` is ``"complete"``, ``"pruned"`` or ``"diverged"``.
+    """
 
     number: int
     values: dict[str, Any]
