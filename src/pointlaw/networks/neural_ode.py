@@ -8,6 +8,8 @@ dt``. ``W``, ``f`` and ``r`` are frozen a few times in a step and the equation i
 variables fade and stay bounded for steps of any length; step sizes agree to fourth order of the sub-steps.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,7 @@ class NeuralODE(Incremental):
     """
 
     architecture = "neural_ode"
+    stepping: ClassVar[bool] = True
 
     def __init__(
         self,

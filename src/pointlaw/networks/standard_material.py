@@ -52,6 +52,7 @@ class StandardMaterial(Incremental):
     """
 
     architecture = "standard_material"
+    stepping: ClassVar[bool] = True
     scaling: ClassVar[Literal["component", "physical"]] = "physical"
 
     def __init__(
