@@ -41,6 +41,15 @@ def test_derivatives_are_finite_at_rest_and_where_strain_is_held(
     assert any(leaf.grad.any() for leaf in leaves[1:])
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-20, 1e-10])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tangents_of_tiny_steps_of_the_neural_ode_can_be_trained_on(size: float, dtype: torch.dtype) -> None:
+    network = cell(NeuralODE, {}).to(dtype).requires_grad_(True)
+    _, slope = network.scan_tangent((size * walk(steps=5)).to(dtype).requires_grad_(True))
+    slope.square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
 @pytest.mark.parametrize(("kind", "config"), CELLS)
 def test_the_memory_matters(kind: type[Network], config: dict) -> None:
     network, x = cell(kind, config), walk()

@@ -138,6 +138,7 @@ def relax(memory: Tensor, flow: Tensor, typical: Tensor) -> Tensor:
     it is held above a tenth of that of ``typical``.
     """
     h = memory.shape[1]
-    # Above zero, too: where nothing moves the quotient below has no value.
-    loss = torch.maximum(flow[:, h:], 0.1 * typical[:, h:]).clamp_min(1e-30)
-    return memory - torch.expm1(-loss) / loss * (flow[:, :h] - loss * memory)
+    loss = torch.maximum(flow[:, h:], 0.1 * typical[:, h:])
+    # The quotient is 1 below to round-off, but has no value, or slopes that overflow.
+    some = loss.clamp_min(1e-10 if loss.dtype == torch.float32 else 1e-30)
+    return memory - torch.expm1(-some) / some * (flow[:, :h] - loss * memory)
