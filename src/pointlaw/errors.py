@@ -24,6 +24,14 @@ class NoPathLeft(InputError):
     """A teacher failed on every path that it was asked for."""
 
 
+class NothingLearned(InputError):
+    """No batch of an epoch has a finite gradient; ``number`` is that of the epoch, from zero."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
+
+
 class LawFileError(PointlawError):
     """A law file is unreadable, damaged, incomplete, or does not match its card."""
 

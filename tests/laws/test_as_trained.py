@@ -79,6 +79,35 @@ def test_features_that_a_network_cannot_read_are_refused(law, name, features, se
         behind(law, name, PLANE_STRAIN, features)
 
 
+@pytest.mark.parametrize("name", ["minimal_state", "neural_ode", "standard_material", "plastic_elements"])
+def test_an_increment_far_beyond_those_of_the_training_is_out_of_range(law, name) -> None:
+    """Unless the network is exact along it. The strains themselves are within the box."""
+    own = wide(behind(law, name, FINITE_PLANE_STRAIN, STRAIN))
+    first = own.kinematics.reference + np.array([[0.3, -0.2, 0.1, 0.0]])
+    moves = np.array([[0.0, 0.0, 3.9, 0.0], [0.0, -4.1, 0.0, 0.0], [np.nan, 0.0, 0.0, 0.0]])
+    state = np.tile(own.update(first, own.initial_state(1), 0.1).state, (3, 1))
+    answer = own.update(first + moves * own.card.envelope.step_max, state, 0.1)
+    assert answer.status.tolist() == [1, int(name == "plastic_elements"), -1]
+    assert own.outside == int(name != "plastic_elements")
+
+
+@pytest.mark.parametrize(("name", "features"), [("neural_ode", RATE), ("gru", RATE), ("gru", STRAIN)])
+def test_a_time_step_far_beyond_those_of_the_training_is_out_of_range_for_a_law_that_sees_it(
+    law, name, features
+) -> None:
+    own = wide(behind(law, name, PLANE_STRAIN, features, **({"viscous": True} if name in VISCOUS else {})))
+    state, longest = own.initial_state(2), own.card.envelope.dt_max
+    for factor, expected in ((3.9, 1), (4.1, int(features == STRAIN))):
+        assert own.update(np.zeros((2, 3)), state, factor * longest).status.tolist() == [expected, expected]
+
+
+def wide(law: LearnedMaterial) -> LearnedMaterial:
+    """Return the law with a strain box that nothing leaves."""
+    box = {"strain_min": [-9.0] * law.kinematics.size, "strain_max": [9.0] * law.kinematics.size}
+    envelope = law.card.envelope.model_copy(update=box)
+    return LearnedMaterial(law.network, law.card.model_copy(update={"envelope": envelope}))
+
+
 def test_kept_back_paths_are_those_a_law_can_tell_from_its_training(paths) -> None:
     """The same strains at another rate are unseen by a law that sees the steps, and seen by one that does not."""
     training, _ = paths

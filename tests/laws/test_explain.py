@@ -178,6 +178,16 @@ def test_a_memory_that_holds_the_teachers_variable_explains_all_of_it(gathered) 
     np.testing.assert_allclose(found.found, found.true, atol=1e-5 * np.abs(found.true).max())
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("still", [0, 1])
+def test_a_variable_that_varies_on_one_half_of_the_paths_only_is_left_out(gathered, still: int) -> None:
+    """A map can be fitted to the one half or judged on the other, not both."""
+    law, data = gathered
+    strain = data.strain.copy()
+    strain[still::2] = 0.0
+    assert recover(law, Gatherer(), Dataset(data.time, strain, data.stress, data.card)) == []
+
+
 def test_the_explanation_of_a_foreign_script_compares_it_with_its_teacher(gathered) -> None:
     law, data = gathered
     found = explain(law, data, teacher=Gatherer())

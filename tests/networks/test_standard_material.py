@@ -44,6 +44,49 @@ def test_work_is_energy_and_dissipation_to_second_order() -> None:
     assert gaps[1] < 1e-2
 
 
+def rough(seed: int, viscous: bool = False) -> Network:
+    """Return a network with large random weights: steep ridges, high mobilities, far from rest."""
+    torch.manual_seed(seed)
+    network = StandardMaterial(features=3 + viscous, outputs=3, states=6, viscous=viscous).double()
+    with torch.no_grad():
+        for value in network.parameters():
+            value.mul_(3.0)
+    return network.requires_grad_(False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_step_of_any_length_at_a_held_strain_does_not_raise_the_energy(seed: int) -> None:
+    network, generator = rough(seed, viscous=True), torch.Generator().manual_seed(seed)
+    for length in 10.0 ** torch.arange(-3.0, 7.0):
+        strain = 3.0 * torch.randn(50, 3, generator=generator, dtype=torch.float64)
+        moment = torch.cat([strain, torch.full((50, 1), float(length)).double()], 1)
+        memory = 3.0 * torch.randn(50, 6, generator=generator, dtype=torch.float64)
+        state = torch.cat([strain, memory], 1)
+        _, new = network.step(moment, state)
+        before, after = network.energy(moment, state), network.energy(moment, new)
+        assert (after <= before * (1.0 + 1e-12)).all()
+        torch.testing.assert_close(before - after, network.dissipation(moment, state), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [0.1, 3.0, 100.0])
+def test_the_first_law_holds_for_steps_of_any_length(size: float) -> None:
+    """The work of strains that move while the variables rest, and rest in the middle while the variables move."""
+    network, x = rough(0), size * walk(steps=6)
+    network.steps = 1
+    state, old = network.initial_state(len(x)), torch.zeros_like(x[:, 0])
+    work = dissipated = torch.zeros(len(x), dtype=x.dtype)
+    for moment in x.unbind(1):
+        dissipated = dissipated + network.dissipation(moment, state)
+        y, new = network.step(moment, state)
+        for share, memory in ((0.0, state[:, 3:]), (0.5, new[:, 3:])):
+            for node in torch.linspace(1 / 4000, 0.5 - 1 / 4000, 1000).double():
+                force = network.answer(old + (share + node) * (moment - old), memory)
+                work = work + (force * (moment - old)).sum(1) / 2000
+        state, old = new, moment
+    torch.testing.assert_close(work, network.energy(x[:, -1], state) + dissipated, rtol=1e-4, atol=0.0)
+    assert torch.isfinite(y).all()
+
+
 def test_a_closed_cycle_gives_no_work_away() -> None:
     network = cell(StandardMaterial, {}, seed=4)
     x = refine(torch.cat([walk(steps=15, size=0.05), torch.zeros(6, 1, 3).double()], 1), 8)

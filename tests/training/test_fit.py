@@ -10,8 +10,17 @@ from pointlaw.data import Dataset, Scaling, Units, feature_map, sample
 from pointlaw.errors import EnvironmentProblem, InputError
 from pointlaw.laws.audit import relative_errors
 from pointlaw.materials import J2, LinearElastic, PlaneStrain
-from pointlaw.networks import GRU, LSTM, FeedForward, Network, PhysicallyRecurrent
-from pointlaw.paths import gaussian_process
+from pointlaw.networks import (
+    GRU,
+    LSTM,
+    FeedForward,
+    Network,
+    NeuralODE,
+    PhysicallyRecurrent,
+    SlipSystems,
+    StandardMaterial,
+)
+from pointlaw.paths import StrainPath, gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
 from pointlaw.training import FitReport, TrainConfig, fit
 from pointlaw.training.balance import Balance
@@ -51,6 +60,53 @@ def test_a_recurrent_network_learns_plasticity_that_no_linear_law_describes(data
     assert report.best.validation < 0.75 * linear_error(report)
     assert report.best.validation == min(epoch.validation for epoch in report.history)
     assert report.training.paths + report.validation.paths == data.paths
+
+
+@pytest.mark.parametrize("kind", [NeuralODE, StandardMaterial])
+def test_a_network_that_reads_the_time_step_beside_the_strain_is_trained(data, kind) -> None:
+    torch.manual_seed(0)
+    net = kind(features=4, outputs=3, viscous=True)
+    before = weights(net)
+    config = TrainConfig(epochs=2, batch=8, features=("strain", "dt"))
+    report = fit(net, data, config)
+    assert len(report.history) == 2
+    assert math.isfinite(report.best.validation)
+    assert not np.array_equal(weights(report.network), before)
+
+
+def test_slip_with_a_small_exponent_learns_from_paths_that_rest_first(data) -> None:
+    resting = np.concatenate([np.zeros((data.paths, 2, 3)), data.strain], axis=1)
+    law = PlaneStrain(J2(E=210e3, nu=0.3, yield_stress=250.0, H=2000.0))
+    longer = sample(law, StrainPath(np.arange(resting.shape[1], dtype=float), resting, PLANE_STRAIN))
+    net = SlipSystems(features=3, outputs=3, systems=4, exponent=1.5, seed=0)
+    report = fit(net, longer, TrainConfig(epochs=3, batch=8, learning_rate=1e-2, precision="float64"))
+    assert len({epoch.validation for epoch in report.history}) == 3  # each epoch has changed the weights
+
+
+class Steep(FeedForward):
+    """A network whose gradient is finite in those calls in training only that are in ``good``."""
+
+    def __init__(self, *, good: range, **named):
+        super().__init__(**named)
+        self.good, self.calls = good, 0
+
+    def scan(self, x):
+        y = super().scan(x)
+        if self.training:
+            self.calls += 1
+        return y if not self.training or self.calls - 1 in self.good else y + (0.0 * self.head.prior.sum()).sqrt()
+
+
+def test_batches_without_a_finite_gradient_are_counted(data, caplog) -> None:
+    with caplog.at_level("WARNING", logger="pointlaw.training.fit"):
+        fit(Steep(features=3, outputs=3, good=range(1, 3)), data, TrainConfig(epochs=1, batch=8))
+    assert "epoch 0: 1 of 3 batches were skipped" in caplog.text
+
+
+def test_an_epoch_that_teaches_nothing_ends_the_training_with_a_sentence(data) -> None:
+    net = Steep(features=3, outputs=3, good=range(3))
+    with pytest.raises(InputError, match=r"All 3 batches of epoch 1 .* learning_rate below 0.003 or precision='float6"):
+        fit(net, data, TrainConfig(epochs=5, batch=8))
 
 
 def test_a_feed_forward_network_learns_a_nonlinear_spring(data) -> None:

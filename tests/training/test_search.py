@@ -185,6 +185,15 @@ def test_trials_that_all_diverge_get_a_sentence(data) -> None:
         search({"train.learning_rate": [1e38]}, wild, train=QUICK.model_copy(update={"clip": 1e30}), trials=1)
 
 
+def test_a_trial_that_diverges_leaves_the_others_alone(data) -> None:
+    pytest.importorskip("optuna")
+    space, train = {"train.learning_rate": [1e38, 1e-2]}, QUICK.model_copy(update={"clip": 1e30})
+    with np.errstate(all="ignore"):
+        found = search(space, data, network={"hidden": 6}, train=train, trials=6)
+    assert {row.outcome for row in found.table if row.values["train.learning_rate"] == 1e38} == {"diverged"}
+    assert found.train.learning_rate == 1e-2
+
+
 def test_a_missing_optuna_gets_a_sentence(data, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(EnvironmentProblem, match=r"pointlaw\[search\]"):

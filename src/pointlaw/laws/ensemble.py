@@ -145,7 +145,10 @@ class Ensemble(Material):
 
 @dataclass(frozen=True)
 class Spreads:
-    """Spread and errors ``[n, t − 1]`` along paths, both over the ensemble's scale; ``members`` ``[k, n, t − 1]``."""
+    """Spread and errors ``[n, t − 1]`` along paths, both over the ensemble's scale; ``members`` ``[k, n, t − 1]``.
+
+    The spread is not a number from the step on in which a law of the ensemble fails.
+    """
 
     spread: Array
     error: Array
@@ -155,7 +158,7 @@ class Spreads:
 def spreads_along(ensemble: Ensemble, dataset: Dataset) -> Spreads:
     """Return what the ensemble says about itself along the paths of ``dataset``, and what is true.
 
-    Raises ``InputError`` when kinematics or units differ, or the ensemble fails on the way.
+    Raises ``InputError`` when kinematics or units differ.
     """
     if dataset.kinematics != ensemble.kinematics:
         raise InputError(f"The ensemble takes {ensemble.kinematics}; the paths are {dataset.kinematics}.")
@@ -169,28 +172,22 @@ def spreads_along(ensemble: Ensemble, dataset: Dataset) -> Spreads:
     spread = np.full(true.shape[:2], np.nan)
     for k, (rows, state) in enumerate(replay(ensemble, dataset.time, dataset.strain)):
         spread[rows, k] = ensemble.spread(state[rows])
-    failed = np.flatnonzero(np.isnan(spread).any(axis=1))
-    if len(failed):
-        raise InputError(
-            f"The ensemble fails on {len(failed)} of {dataset.paths} paths, first on path {failed[0]}; its spread says "
-            "nothing there: leave them out (Dataset.subset), or train the members on such paths."
-        )
     return Spreads(spread, error(ensemble), np.stack([error(law) for law in ensemble.laws]))
 
 
 def calibrated(ensemble: Ensemble, kept_back: Dataset, *, beyond: float = 0.01) -> Ensemble:
     """Return the ensemble with the spread that is usual on ``kept_back``, and the figures of its honesty.
 
-    Points where the answer of a law is not finite are left out, and their number is logged; raises ``InputError``
-    when there are no others.
+    What follows on a path once a law of the ensemble has failed, or answers with numbers that are not finite, is left
+    out, and the number of points is logged; raises ``InputError`` when there are no others.
     """
     along = spreads_along(ensemble, kept_back)
     answered = np.isfinite(along.spread) & np.isfinite(along.error) & np.isfinite(along.members).all(axis=0)
     spread, error, members = along.spread[answered], along.error[answered], along.members[:, answered]
     if not len(spread):
         raise InputError(
-            f"At each of the {answered.size} kept-back points a law of the ensemble answers with numbers that are not "
-            "finite; leave out the law that fails, or calibrate on smaller strains."
+            f"A law of the ensemble fails at each of the {answered.size} kept-back points; leave out the law that "
+            "fails, or calibrate on smaller strains."
         )
     if missing := answered.size - len(spread):
         log.warning("A law of the ensemble fails at %d of %d kept-back points; left out.", missing, answered.size)

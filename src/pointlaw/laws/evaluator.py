@@ -6,6 +6,8 @@ it allocates grows with the number of points. :class:`AutodiffEvaluator` runs an
 by batched vector–Jacobian products.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -130,15 +132,19 @@ class SinglePrecision(Kernel):
 
 
 class AutodiffEvaluator:
-    """Blocks through a scripted cell ``(x, state) -> (y, state)``; the tangent by one product a component."""
+    """Blocks through a scripted cell ``(x, state) -> (y, state)``; the tangent by one product a component.
+
+    A strain increment longer than ``longest`` is out of range. If that is finite, the state begins with the strain as
+    the features have it.
+    """
 
     def __init__(
         self, cell: torch.jit.ScriptModule, features: FeatureMap, lower: Array, upper: Array, S: Tensor,
-        state_size: int, block: int, dtype: torch.dtype,
+        state_size: int, block: int, dtype: torch.dtype, longest: float = math.inf,
     ):  # fmt: skip
         self.cell, self.S, self.block, self.state_size, self.dtype = cell, S, block, state_size, dtype
         self.frame = _Frame(features, lower, upper)
-        self.A = _double(features.A)
+        self.A, self.longest = _double(features.A), longest
 
     def __call__(
         self,
@@ -168,3 +174,7 @@ class AutodiffEvaluator:
             if self.frame.with_old:
                 new_state[part, h:] = e
             self.frame.judge(e, stress[part], new_state[part], None if tangent is None else tangent[part], status[part])
+            if self.longest < math.inf:
+                scaled = (new - memory)[:, :m].double()
+                far = torch.linalg.solve(self.A[:m], scaled.T).norm(dim=0) > self.longest
+                status[part].masked_fill_(far & status[part].gt(0), 0)

@@ -7,6 +7,7 @@ in each process, because ranks share the cores and a second thread makes this wo
 
 import hashlib
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from pointlaw.materials import Material, Response, StateLayout
 from pointlaw.networks import Network, check_features, frozen_copy, script
 from pointlaw.tensors import Array
 
+FAR = 4.0  # steps that are longer than those of the training by this factor are out of range
 OLD_STRAIN = "old_strain"  # of the features: the network's own parts of the state may have any other name
 
 
@@ -43,9 +45,10 @@ class LearnedMaterial(Material):
 
     Notes
     -----
-    Points whose strain leaves the box of the card's envelope get status ``OUT_OF_RANGE``; ``outside`` counts them
-    over the last evaluation. Its ``identity`` is a hash of the weights and of what they are fed: hidden states mean
-    nothing to another training.
+    Points whose strain leaves the box of the card's envelope get status ``OUT_OF_RANGE``; so do all points in a time
+    step more than four times as long as any of the envelope, if the law sees time, and those with such a strain
+    increment, if its network integrates along it approximately. ``outside`` counts them over the last evaluation.
+    Its ``identity`` is a hash of the weights and of what they are fed: hidden states mean nothing to another training.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class LearnedMaterial(Material):
         A = torch.as_tensor(features.A, dtype=torch.float64)
         S = torch.diag(torch.tensor(card.scaling.stress, dtype=torch.float64))
         lower, upper = np.array(card.envelope.strain_min), np.array(card.envelope.strain_max)
+        self._longest_dt = FAR * card.envelope.dt_max if "dt" in card.features else math.inf
+        longest = FAR * card.envelope.step_max if getattr(network, "stepping", False) else math.inf
         kernel = network.kernel(A, S, block) if folded and isinstance(network, Network) else None
         self._evaluate: Any
         if kernel is not None:
@@ -91,7 +96,7 @@ class LearnedMaterial(Material):
         else:
             dtype = torch.float32 if card.precision == "float32" else torch.float64
             cell = script(frozen_copy(network, dtype)) if isinstance(network, Network) else network
-            self._evaluate = AutodiffEvaluator(cell, features, lower, upper, S, memory, block, dtype)
+            self._evaluate = AutodiffEvaluator(cell, features, lower, upper, S, memory, block, dtype, longest)
 
     @property
     def identity(self) -> str:
@@ -137,6 +142,8 @@ class LearnedMaterial(Material):
                 torch.from_numpy(status),
                 torch.from_numpy(out.tangent).view(p, m * m) if tangent and out.tangent is not None else None,
             )
+        if dt > self._longest_dt:
+            np.minimum(status, 0, out=status)
         out.status, out.dt_factor = status, float("inf")
         self.outside = p - int(np.count_nonzero(status))  # OUT_OF_RANGE is zero: no temporary of the batch size
 

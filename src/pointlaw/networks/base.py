@@ -28,10 +28,12 @@ class Network(nn.Module, ABC):
     JSON values that build it again), and implements :meth:`step`. A network whose answer is a derivative of an
     energy, or that knows what strain is, sets ``scaling = "physical"``: it gets strain minus reference as it is, and
     one stress scale for all components. ``strains`` is how many of the first features it reads as strains, zero if it
-    takes any features.
+    takes any features. A network that remembers the old strain first and integrates along the increment approximately
+    sets ``stepping``: increments that are far longer than those of its training are out of its range.
     """
 
     architecture: ClassVar[str]
+    stepping: ClassVar[bool] = False
     scaling: ClassVar[Literal["component", "physical"]] = "component"
     rest: Tensor
     # Plain Python for the file and the reader; torch.jit.script would try to compile properties.

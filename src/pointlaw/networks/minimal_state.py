@@ -8,6 +8,8 @@ first-order consistent: refinement converges, and a held strain moves nothing. I
 step sizes is a figure to measure.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +39,7 @@ class MinimalState(Incremental):
     """
 
     architecture = "minimal_state"
+    stepping: ClassVar[bool] = True
 
     def __init__(
         self, *, features: int, outputs: int, states: int = 12, hidden: int = 48, layers: int = 2, steps: int = 1

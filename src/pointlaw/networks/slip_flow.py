@@ -41,7 +41,9 @@ def slip(t: Tensor, a: Tensor, old: Tensor, length: Tensor, A: Tensor, law: Tens
     """
     g = law[0] + a
     ratio = (t @ A.T) / g
-    power = length * ratio.abs().pow(law[4] - 1.0)
+    # Never 0, where a power below 1 has no slope. The slip itself is 0 there: the ratio is a factor of it.
+    size = ratio.abs().clamp_min(1e-36 if ratio.dtype == torch.float32 else 1e-280)
+    power = length * size.pow(law[4] - 1.0)
     increment, rate = power * ratio, law[2] / law[1]
     left = (-rate * counted(increment.abs(), law[3])).exp()
     room = (law[1] - old) * left

@@ -3,8 +3,13 @@
 The idea of thermodynamics-based networks (Masi et al. 2021, doi 10.1016/j.jmps.2020.104277) in the form of the
 generalised standard materials of Halphen & Nguyen (1975): stress and driving force are the derivatives of one convex
 free energy Ψ(ε, α), written out in closed form, and the internal variables move against their driving force,
-``dα = M X dλ`` with ``X = −∂Ψ/∂α`` and a diagonal mobility ``M ≥ 0``. The first and second law therefore hold for any
-weights; nothing about them has to be learned. ``λ`` is strain arc length (rate-independent) or time (viscous).
+``dα = M X dλ`` with ``X = −∂Ψ/∂α`` and a diagonal mobility ``M ≥ 0``. ``λ`` is strain arc length (rate-independent) or
+time (viscous).
+
+A sub-step strains the body by one half with ``α`` at rest, relaxes ``α`` at the strain in the middle, and strains it by
+the other half. Straining stores the work that it takes, and relaxing, :meth:`StandardMaterial.relax`, never raises the
+energy. The first and second law therefore hold for any weights and for steps of any length: nothing about them has to
+be learned.
 """
 
 import math
@@ -34,7 +39,7 @@ class StandardMaterial(Incremental):
     hidden : int
         Width of the hidden layer of the mobility.
     steps : int
-        Sub-steps (explicit midpoint rule) in one step.
+        Sub-steps in one step; the error falls with the square of their number.
     strain_scale : float
         Typical strain: the numbers inside are of order one at this strain.
     viscous : bool
@@ -47,6 +52,7 @@ class StandardMaterial(Incremental):
     """
 
     architecture = "standard_material"
+    stepping: ClassVar[bool] = True
     scaling: ClassVar[Literal["component", "physical"]] = "physical"
 
     def __init__(
@@ -113,22 +119,45 @@ class StandardMaterial(Incremental):
         """Return the new internal variables ``[r, h]`` and the dissipation ``[r]`` of the step, over the scales."""
         m = self.strains
         start, increment, direction = drive[:, :m], drive[:, m : 2 * m], drive[:, 2 * m : 3 * m]
-        length = drive[:, 3 * m :] / self.steps
+        length, pushed, bound = drive[:, 3 * m :] / self.steps, self.motion(direction), self.bound()
         dissipated = torch.zeros_like(drive[:, 0])
-        pushed = self.motion(direction)
         for k in range(self.steps):
-            rate, _ = self.rate(start + (k / self.steps) * increment, pushed, memory)
             middle = start + ((k + 0.5) / self.steps) * increment
-            rate, force = self.rate(middle, pushed, memory + 0.5 * length * rate)
-            memory = memory + length * rate
-            dissipated = dissipated + (length * rate * force).sum(1)
+            relaxed = self.relax(middle, pushed, memory, length, bound)
+            fall = self.stored(torch.cat([middle, memory], 1)) - self.stored(torch.cat([middle, relaxed], 1))
+            memory, dissipated = relaxed, dissipated + fall.clamp_min(0.0)  # below zero by rounding only
         return memory, dissipated
 
-    def rate(self, strain: Tensor, pushed: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return dα/dλ = M X and the driving force X = −∂Ψ/∂α, both ``[r, h]``."""
-        force = -self.slope(torch.cat([strain, memory], 1))[:, self.strains :]
+    def relax(self, strain: Tensor, pushed: Tensor, memory: Tensor, length: Tensor, bound: Tensor) -> Tensor:
+        """Return the internal variables after ``length[r, 1]`` at a strain that is held, to second order.
+
+        A step ``Δ = M λ (X − B Δ)``, implicit with the largest curvature ``B`` of the energy, leads to the mobility in
+        the middle. With that the step is done again, and once more with the force in the middle,
+        ``Δ' = M λ (X(α + Δ/2) − B (Δ' − Δ))``. For a convex energy whose curvature is nowhere above ``B`` the energy
+        falls for any ``M λ ≥ 0``: with ``K = (M λ)⁻¹ + B`` and ``X(α + Δ/2) = X − H Δ/2`` it changes by at most
+        ``Δᵀ (S K⁻¹ S − K) Δ / 2``, where ``S = B − H/2`` is at most ``K``.
+        """
+        force = self.force(strain, memory)
+        share = length * self.mobile(strain, pushed, memory, force)
+        middle = memory + 0.5 * _implicit(share, bound, force)
+        share = length * self.mobile(strain, pushed, middle, self.force(strain, middle))
+        move = _implicit(share, bound, force)
+        return memory + _implicit(share, bound, self.force(strain, memory + 0.5 * move) + move @ bound)
+
+    def force(self, strain: Tensor, memory: Tensor) -> Tensor:
+        """Return the driving force ``X[r, h]`` = −∂Ψ/∂α, over the scales."""
+        return -self.slope(torch.cat([strain, memory], 1))[:, self.strains :]
+
+    def mobile(self, strain: Tensor, pushed: Tensor, memory: Tensor, force: Tensor) -> Tensor:
+        """Return the mobility ``M[r, h]`` ≥ 0."""
         signal = (pushed + self.strain(strain) + self.recall(memory) + self.pull(force)).tanh()
-        return nn.functional.softplus(self.mobility(signal)) * force, force
+        return nn.functional.softplus(self.mobility(signal))
+
+    def bound(self) -> Tensor:
+        """Return ``B[h, h]``, of which no second derivative of the energy by ``α`` is larger."""
+        factor, weight = self.factor[:, self.strains :], self.weight[:, self.strains :]
+        curvature = 0.25 * nn.functional.softplus(self.curvature)  # a sigmoid is nowhere steeper than 1/4
+        return factor.T @ factor + (curvature * weight.T) @ weight
 
     def slope(self, z: Tensor) -> Tensor:
         """Return the derivative ``[r, m + h]`` of the energy by ``z``, over the scales; zero at rest."""
@@ -145,20 +174,31 @@ class StandardMaterial(Incremental):
     def energy(self, x: Tensor, state: Tensor) -> Tensor:
         """Return the free energy ``Ψ[r]`` at ``x[r, f]`` and a *new* ``state[r, h]``, unit of y times unit of x."""
         z = torch.cat([x[:, : self.strains] / self.strain_scale, state[:, self.strains :]], 1)
+        return self.strain_scale * self.stored(z)
+
+    def stored(self, z: Tensor) -> Tensor:
+        """Return the energy ``[r]`` at ``z[r, m + h]``, over the scales; zero at rest."""
         pushed = z @ self.weight.T
         soft = _softplus(pushed + self.bias) - _softplus(self.bias)
         ridges = (soft - torch.sigmoid(self.bias) * pushed) @ nn.functional.softplus(self.curvature)
-        return self.strain_scale * (0.5 * (z @ self.factor.T).square().sum(1) + ridges)
+        return 0.5 * (z @ self.factor.T).square().sum(1) + ridges
 
     @torch.jit.export
     def dissipation(self, x: Tensor, state: Tensor) -> Tensor:
         """Return the dissipation ``[r]`` ≥ 0 of the step from ``state[r, h]`` to ``x[r, f]``, unit of the energy.
 
-        It is ``Σ Xᵀ M X Δλ`` at the middle of each sub-step: the driving force times the change of ``α``. The energy
-        balance, work = change of Ψ + dissipation, closes to second order in the length of the sub-step.
+        It is what the energy falls by while ``α`` relaxes, so that the work of the sub-steps is the change of Ψ and the
+        dissipation, exactly. The work of a trapezoidal rule on the stresses at the ends of steps differs from it to
+        second order.
         """
         drive = self.drive(x, state[:, : self.strains])
         return self.strain_scale * self.flow(drive, state[:, self.strains :])[1]
+
+
+def _implicit(share: Tensor, bound: Tensor, force: Tensor) -> Tensor:
+    """Return the step ``Δ[r, h]`` with ``Δ = share ∘ (force − bound Δ)``."""
+    matrix = torch.eye(len(bound), dtype=bound.dtype, device=bound.device) + share.unsqueeze(2) * bound
+    return torch.linalg.solve_ex(matrix, share * force)[0]
 
 
 def _softplus(z: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from pointlaw.data import Dataset, FeatureMap, Scaling, check_units, feature_map
-from pointlaw.errors import InputError
+from pointlaw.errors import InputError, NothingLearned
 from pointlaw.networks import Network, check_features
 from pointlaw.networks.stiff_at_rest import StiffAtRest
 from pointlaw.training.balance import Balance
@@ -103,7 +103,9 @@ def fit(
     ``dissipation(x, state) -> [r]`` of one step from the old ``state``; the work that is not stored is taken otherwise.
 
     Raises ``InputError`` when sizes do not fit, what is wanted is missing in the data or the network, a pattern of
-    ``freeze`` matches no parameter, or the checkpoint is of another run.
+    ``freeze`` matches no parameter, or the checkpoint is of another run. A batch whose gradient is not finite is
+    skipped and counted in a warning of the log; an epoch of such batches alone raises ``NothingLearned``, an
+    ``InputError``.
     """
     config = config or TrainConfig()
     start = hash_of(network)
@@ -178,9 +180,10 @@ def _train(run: Run, samples: Samples, config: TrainConfig, number: int) -> tupl
         group["lr"] = rate
     learned = run.optimizer.param_groups[0]["params"]
     rng = torch.Generator().manual_seed(epoch_seed(config.seed, number))
-    losses, seen = [], defaultdict(list)
+    losses, seen, skipped = [], defaultdict(list), 0
     run.network.train()
-    for rows in torch.randperm(len(samples.time), generator=rng).split(config.batch):
+    batches = torch.randperm(len(samples.time), generator=rng).split(config.batch)
+    for rows in batches:
         terms = objective(run.network, samples, rows.to(samples.time.device), config, rng)
         loss = run.balance(terms)
         run.optimizer.zero_grad(set_to_none=True)
@@ -188,11 +191,27 @@ def _train(run: Run, samples: Samples, config: TrainConfig, number: int) -> tupl
         norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
         if torch.isfinite(norm):  # one exploding batch must not end the run
             run.optimizer.step()
+        else:
+            skipped += 1
         losses.append(loss.detach())
         for name, term in terms.items():
             seen[name].append(term.detach())
+    _report_skipped(skipped, len(batches), number, config)
     means = {name: float(torch.stack(values).nanmean()) for name, values in seen.items()}
     return float(torch.stack(losses).nanmean()), means, rate
+
+
+def _report_skipped(skipped: int, batches: int, number: int, config: TrainConfig) -> None:
+    """Log how many batches of an epoch taught nothing; raise ``NothingLearned`` when it was all of them."""
+    if skipped == batches:
+        wider = "" if config.precision == "float64" else " or precision='float64'"
+        raise NothingLearned(
+            f"All {batches} batches of epoch {number} have a gradient that is not finite, so nothing was learned; try "
+            f"a learning_rate below {config.learning_rate}{wider}.",
+            number,
+        )
+    if skipped:
+        log.warning("epoch %d: %d of %d batches were skipped, their gradient is not finite", number, skipped, batches)
 
 
 def schedule(progress: float) -> float:
@@ -227,12 +246,13 @@ def set_prior(
     prior = getattr(getattr(network, "head", None), "prior", None)
     if prior is None or not prior.requires_grad or prior.detach().any():
         return
-    x = features.of(dataset).reshape(-1, features.size)
+    size = prior.shape[1]  # the first features, which are all of them or the strain
+    x = features.of(dataset)[..., :size].reshape(-1, size)
     y = scaling.apply(dataset.stress[:, 1:]).reshape(len(x), -1)
-    linear = features.A.any(axis=1) & ~features.B.any(axis=1)  # the strain, not its increment
+    linear = (features.A.any(axis=1) & ~features.B.any(axis=1))[:size]  # the strain, not its increment
     if not linear.any():
         return
-    matrix = np.zeros((y.shape[1], features.size))
+    matrix = np.zeros((y.shape[1], size))
     matrix[:, linear] = np.linalg.lstsq(x[:, linear], y, rcond=None)[0].T
     with torch.no_grad():
         prior.copy_(torch.as_tensor(matrix, dtype=prior.dtype))

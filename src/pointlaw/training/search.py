@@ -17,7 +17,7 @@ import pydantic
 import torch
 
 from pointlaw.data import Dataset, Settings, first_fault
-from pointlaw.errors import EnvironmentProblem, InputError
+from pointlaw.errors import EnvironmentProblem, InputError, NothingLearned
 from pointlaw.networks import Network, build, network_class
 from pointlaw.networks.arguments import has_setting
 from pointlaw.training.checkpoint import Epoch, claim, epochs_of
@@ -48,14 +48,17 @@ Space = dict[str, list[Any] | Range]
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial: what was chosen, best validation error, and how it ended (``"complete"`` or ``"pruned"``)."""
+    """One trial: what was chosen, best validation error, and how it ended.
+
+    ``outcome`` is ``"complete"``, ``"pruned"`` or ``"diverged"``.
+    """
 
     number: int
     values: dict[str, Any]
     error: float
     epochs: int
     seconds: float
-    outcome: Literal["complete", "pruned"]
+    outcome: Literal["complete", "pruned", "diverged"]
 
 
 @dataclass(frozen=True)
@@ -149,11 +152,15 @@ def search(
     for _ in range(trials):
         trial = study.ask()
         values = _values(trial, ranges, architecture)
-        found = base.run(values, trial, table)
-        row = _tell(optuna, study, trial, values, found.best)
+        found = None
+        try:
+            found = base.run(values, trial, table)
+            row = _tell(optuna, study, trial, values, found.best)
+        except NothingLearned as problem:
+            row = _give_up(study, trial, values, problem)
         table.append(row)
         log.info("trial %d: %s, error %.4g, %s", row.number, row.values, row.error, row.outcome)
-        if math.isfinite(row.error) and (best is None or row.error < best.best.best.validation):
+        if found and math.isfinite(row.error) and (best is None or row.error < best.best.best.validation):
             best = found
         if callback is not None and callback(row) is True:
             break
@@ -169,6 +176,13 @@ def _tell(optuna: Any, study: Any, trial: Any, values: dict[str, Any], report: F
     study.tell(trial, None if pruned else _finite(error), state=state)
     outcome: Literal["pruned", "complete"] = "pruned" if pruned else "complete"
     return TrialRow(trial.number, values, error, len(report.history), report.seconds, outcome)
+
+
+def _give_up(study: Any, trial: Any, values: dict[str, Any], problem: NothingLearned) -> TrialRow:
+    """Tell Optuna that a trial diverged; return its row."""
+    study.tell(trial, _finite(math.inf))
+    log.warning("trial %d: %s", trial.number, problem)
+    return TrialRow(trial.number, values, math.inf, problem.number, 0.0, "diverged")
 
 
 @dataclass(frozen=True)
