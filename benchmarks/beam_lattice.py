@@ -10,18 +10,14 @@ ask how far a law is from the cell on others.
 Prints the beams against closed forms; then how far they are from the public data on each branch, and the same for
 constants that were calibrated without the biaxial and the planar path: there these two are predictions. Compared is
 what a cubic energy can follow of both, at every tenth load, and of X in volumetric compression up to 0.3. Then where
-the cell loses ellipticity: the smallest eigenvalue of the acoustic tensor ``n·∂P/∂F·n`` over all directions ``n``.
-Where it is negative, no polyconvex energy can follow the cell. Then how far buckled struts, which lean to one side or
-another, break the symmetry of the cube: that part of the stress no cubic energy can follow. With --calibrate both sets
-of constants are fitted anew first.
+the cell loses ellipticity, the smallest eigenvalue of the acoustic tensor ``n·∂P/∂F·n`` over all directions ``n``, and
+polyconvexity: where the figure is negative, no such energy can follow the cell. Then how far buckled struts, which lean
+to one side or another, break the symmetry of the cube: that part of the stress no cubic energy can follow. With
+--calibrate both sets of constants are fitted anew first.
 """
 
 import argparse
-import itertools
 import json
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -29,8 +25,10 @@ import numpy as np
 import torch
 from scipy.optimize import least_squares
 
+from beam_paths import EARLY, NAMED, mixed
 from beams import POISSON, SHEAR, Beams, Cell
-from lattice_data import CELLS, FOLDER, OUT, REST, Paths, Table, branches, read, show, symmetric_part
+from lattice_data import CELLS, FOLDER, OUT, Paths, Table, branches, read, show, symmetric_part
+from pointlaw.data import polyconvex_margin
 from pointlaw.networks.structure import cubic_rotations
 
 # Both sets are what --calibrate found. For BCC it stopped at changes of 1 %; asked again it follows a flat valley and
@@ -59,84 +57,6 @@ WITHOUT = {  # calibrated without these two
 STRIDE = 10  # one public load step of so many is computed
 SQUEEZED = 0.3  # the cell X is calibrated up to this volumetric compression: beyond, its beams would touch
 BRANCH = {"tension": 1.0, "compression": 0.4}  # weight of a branch in the calibration
-EARLY = 1.2  # exponent of the load factor: smaller steps near rest, where struts buckle
-# Displacement gradients at the end of paths that combine stretches and shears within the range of the data.
-NAMED = {
-    "tension, shear": [[0.3, 0.3, 0], [0, -0.12, 0], [0, 0, -0.12]],
-    "compr., shear": [[-0.3, 0.3, 0], [0, 0.02, 0], [0, 0, 0.02]],
-    "biaxial, shear": [[0.25, 0.25, 0], [0, 0.25, 0], [0, 0, -0.4]],
-    "planar, shear": [[0.35, 0, 0.25], [0, 0, 0], [0, 0, -0.25]],
-    "volume, tension": [[0.3, 0, 0], [0, 0.15, 0], [0, 0, 0.15]],
-    "volume, shear": [[0.2, 0.3, 0], [0, 0.2, 0], [0, 0, 0.2]],
-    "compr., compr.": [[-0.3, 0, 0], [0, -0.15, 0], [0, 0, 0.02]],
-    "three shears": [[0.1, 0.2, 0.2], [0, 0, 0.2], [0, 0, -0.1]],
-    "all": [[0.2, 0.15, -0.1], [0.1, -0.1, 0.2], [0.05, -0.1, 0.1]],
-}
-
-
-def mixed(cell: Cell, ends: np.ndarray, steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return ``F[t, 9]`` and ``P[t, 9]`` (Pa) of the beams along straight paths to ``ends[b, 3, 3]``, without rest.
-
-    Points at which the beams found no equilibrium are left out.
-    """
-    share = np.linspace(0.0, 1.0, steps + 1)[None, :, None, None] ** EARLY
-    F = np.eye(3) + share * ends[:, None]
-    cores = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
-        batches = list(pool.map(_run, itertools.repeat(cell), np.array_split(F, min(cores, len(F)))))
-    P, settled = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    settled[:, 0] = False
-    return [
-        (f[fine].reshape(-1, 9), cell.tension * p[fine].reshape(-1, 9))
-        for f, p, fine in zip(F, P, settled, strict=True)
-    ]
-
-
-def _run(cell: Cell, F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Run some paths in a process of its own."""
-    torch.set_num_threads(1)
-    return Beams(cell).run(F)
-
-
-def drawn(count: int, seed: int, paths: Paths) -> np.ndarray:
-    """Return displacement gradients ``[count, 3, 3]`` at the end of mixed paths within the range of the public ones.
-
-    One half has three random stretches, one with contraction, or two, and some shears. The other half lies about
-    points of the public paths: where the sides are free, a little less or more contraction is all that counts.
-    Stretches are between 0.4 and 1.75, volumes above 0.35.
-    """
-    rng, found = np.random.default_rng(seed), []
-    public = np.concatenate([F for F, _ in paths.values()]) - REST
-    while len(found) < count:
-        gradient = _anywhere(rng) if len(found) % 2 else _nearby(rng, public[rng.integers(len(public))].reshape(3, 3))
-        order = rng.permutation(3)
-        gradient = gradient[order][:, order]
-        F = np.eye(3) + gradient
-        sizes = np.linalg.svd(F)[1]
-        if np.linalg.det(F) > 0.35 and sizes[2] > 0.4 and sizes[0] < 1.75:
-            found.append(gradient)
-    return np.array(found)
-
-
-def _anywhere(rng: np.random.Generator) -> np.ndarray:
-    """Return stretches of one of three kinds, with shears."""
-    stretch = rng.uniform(-0.35, 0.5)
-    diagonal = [
-        rng.uniform(-0.35, 0.5, 3),
-        stretch * np.array([1.0, -rng.uniform(0.0, 0.8), -rng.uniform(0.0, 0.8)]),
-        stretch * np.array([1.0, rng.uniform(0.3, 1.0), -rng.uniform(-0.3, 1.2)]),
-    ][rng.integers(3)]
-    shears = rng.uniform(-0.5, 0.5, (3, 3)) * (rng.random((3, 3)) < 0.3)
-    np.fill_diagonal(shears, 0.0)
-    if not shears.any() and rng.random() < 0.6:
-        shears[0, 1] = rng.uniform(0.1, 0.5)
-    return np.diag(diagonal) + shears
-
-
-def _nearby(rng: np.random.Generator, gradient: np.ndarray) -> np.ndarray:
-    """Return a gradient with some of its components changed, by up to 0.03 or by up to 0.3."""
-    most = 0.03 if rng.random() < 0.4 else 0.3
-    return gradient + rng.uniform(-most, most, (3, 3)) * (rng.random((3, 3)) < 0.35)
 
 
 def public_branches(
@@ -214,25 +134,34 @@ def closed_forms(constants: Cell) -> dict[str, float]:
     }
 
 
-def ellipticity(cell: Cell, ends: dict[str, np.ndarray], steps: int = 12) -> Table:
-    """Return the smallest eigenvalue of the acoustic tensor, over that at rest, half way and at the end of paths."""
+def stability(cell: Cell, ends: dict[str, np.ndarray], steps: int = 12) -> dict[str, Table]:
+    """Return two figures over those at rest, half way and at the end of paths: where negative, no such energy follows.
+
+    ``acoustic``: the smallest eigenvalue of the acoustic tensor over all directions, of an elliptic energy;
+    ``polyconvex``: :func:`pointlaw.data.polyconvex_margin`, of a polyconvex one.
+    """
     directions = np.random.default_rng(0).standard_normal((4000, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
 
-    def smallest(moduli: np.ndarray) -> np.ndarray:
-        tensors = np.einsum("bkilj,ni,nj->bnkl", moduli, directions, directions)
+    def acoustic(moduli: np.ndarray) -> np.ndarray:
+        tensors = np.einsum("bkilj,ni,nj->bnkl", moduli.reshape(-1, 3, 3, 3, 3), directions, directions)
         return np.linalg.eigvalsh(0.5 * (tensors + tensors.swapaxes(2, 3)))[..., 0].min(1)
 
-    beams, answer = Beams(cell), {}
+    beams, found = Beams(cell), {}
     gradients = np.array(list(ends.values()))
     for title, share in (("at rest", 0.0), ("half way", 0.5), ("at the end", 1.0)):
         load = share * np.linspace(0.0, 1.0, steps + 1 if share else 1)[None, :, None, None] ** EARLY
         F = np.eye(3) + load * gradients[:, None]
         settled = beams.run(F)[1][:, -1]
-        answer[title] = np.where(settled, smallest(beams.moduli(F[:, -1]).reshape(-1, 3, 3, 3, 3)), np.nan)
+        moduli = beams.moduli(torch.tensor(F[:, -1]), *beams.last).numpy()
+        for figure, of in (("acoustic", acoustic), ("polyconvex", polyconvex_margin)):
+            found[figure, title] = np.where(settled, of(moduli), np.nan)
     return {
-        name: {title: float(values[k] / answer["at rest"][k]) for title, values in answer.items()}
-        for k, name in enumerate(ends)
+        figure: {
+            name: {t: float(v[k] / found[figure, "at rest"][k]) for (f, t), v in found.items() if f == figure}
+            for k, name in enumerate(ends)
+        }
+        for figure in ("acoustic", "polyconvex")
     }
 
 
@@ -276,12 +205,13 @@ def main() -> None:
         }  # fmt: skip
         show("beams - data, %", rows)
         simple = {"uniaxial tension": np.diag([0.4, -0.3, -0.3]), "uniaxial compr.": np.diag([-0.3, 0.08, 0.08])}
-        stable = ellipticity(constants, {**simple, **{name: np.array(end) for name, end in NAMED.items()}})
-        show("acoustic, % of rest", stable)
+        stable = stability(constants, {**simple, **{name: np.array(end) for name, end in NAMED.items()}})
+        for figure, rows_of in stable.items():
+            show(f"{figure}, % of rest", rows_of)
         broken = asymmetry(constants, {name: np.array(end) for name, end in NAMED.items()})
         show("asymmetry, %", broken)
         found = {"constants": asdict(constants), "without": asdict(without), "closed forms": known}
-        table = {**found, "data": rows, "acoustic": stable, "asymmetry": broken}
+        table = {**found, "data": rows, **stable, "asymmetry": broken}
         OUT.mkdir(exist_ok=True)
         (OUT / f"beam_lattice_{cell}.json").write_text(json.dumps(table, indent=2))
 

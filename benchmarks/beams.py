@@ -96,6 +96,7 @@ class Beams:
         self._energies, self._forces = vmap(self._energy), vmap(grad(self._energy))
         # Twice backward: of forward mode the dispatch alone costs more than a few cells do.
         self._curvatures, self._by_vector = vmap(jacrev(grad(self._energy))), vmap(grad(self._energy, argnums=1))
+        self._by_both = vmap(jacrev(grad(self._energy, argnums=(0, 1)), argnums=(0, 1)))
 
     def _strut(
         self, first: int, last: int, begin: np.ndarray, end: np.ndarray, elements: int
@@ -181,11 +182,14 @@ class Beams:
 
     def curvature(self, u: Tensor, F: Tensor, turns: Tensor) -> "Curvature":
         """Return the second derivatives of the energy by the unknowns."""
-        b, s, j = len(u), self.struts, JOINTS
+        return self._gathered(self._curvatures(*self._elements(u, F, turns)).reshape(len(u), -1))
+
+    def _gathered(self, parts: Tensor) -> "Curvature":
+        """Return the blocks of the second derivatives ``[b, e · 144]`` of the elements."""
+        b, s, j = len(parts), self.struts, JOINTS
         k = (len(self.free) - j) // s
-        parts = self._curvatures(*self._elements(u, F, turns)).reshape(b, -1)
         sizes = (s * k * k, s * k * j, j * j)
-        row = torch.zeros(b, sum(sizes) + 1, dtype=u.dtype).index_add_(1, self.entries, parts)
+        row = torch.zeros(b, sum(sizes) + 1, dtype=parts.dtype).index_add_(1, self.entries, parts)
         own, across, joints, _ = row.split([*sizes, 1], 1)
         return Curvature(own.view(b, s, k, k), across.view(b, s, k, j), joints.view(b, j, j))
 
@@ -229,37 +233,44 @@ class Beams:
             share[left] *= 0.4
         return answer
 
+    def at_rest(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return the displacements ``[b, nodes, 3]`` and the rotations ``[b, nodes, 4]`` of undeformed cells."""
+        shifts, turns = (torch.zeros(count, self.nodes, k, dtype=torch.float64) for k in (3, 4))
+        turns[:, :, 0] = 1.0
+        return shifts, turns
+
+    def step(self, F: Tensor, shifts: Tensor, turns: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Go from an equilibrium to one at ``F[b, 3, 3]``.
+
+        Returns the stress ``[b, 3, 3]``, where equilibrium was found, ``[b]``, and the displacements and rotations.
+        """
+        u, fine = self.settle(torch.nn.functional.pad(shifts, (0, 3)).flatten(1), F, turns)
+        stress = self.stress(u, F, turns)
+        shifts, spins = u.view(len(u), -1, 6).split(3, 2)
+        fine = fine & (spins.norm(dim=2).amax(1) < SPIN)
+        turns = _product(_rotation(spins), turns)
+        return stress, fine, shifts, turns / turns.norm(dim=2, keepdim=True)
+
     def run(self, F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return ``P[b, t, 3, 3]`` along ``F[b, t, 3, 3]`` from rest on, and which points settled, ``[b, t]``."""
-        steps, b = torch.tensor(F), len(F)
-        shifts = torch.zeros(b, self.nodes, 3, dtype=torch.float64)
-        turns = torch.zeros(b, self.nodes, 4, dtype=torch.float64)
-        turns[:, :, 0] = 1.0
         stress, settled = np.zeros(F.shape), np.zeros(F.shape[:2], dtype=bool)
+        where = self.at_rest(len(F))
         for t in range(F.shape[1]):
-            u = torch.nn.functional.pad(shifts, (0, 3)).view(b, -1)
-            u, fine = self.settle(u, steps[:, t], turns)
-            stress[:, t], settled[:, t] = self.stress(u, steps[:, t], turns).numpy(), fine.numpy()
-            shifts, spins = u.view(b, -1, 6).split(3, 2)
-            settled[:, t] &= (spins.norm(dim=2).amax(1) < SPIN).numpy()
-            turns = _product(_rotation(spins), turns)
-            turns = turns / turns.norm(dim=2, keepdim=True)
-            self.last = torch.nn.functional.pad(shifts, (0, 3)).view(b, -1), turns
+            P, fine, *where = self.step(torch.tensor(F[:, t]), *where)
+            stress[:, t], settled[:, t] = P.numpy(), fine.numpy()
+        self.last = where
         return stress, settled
 
-    def moduli(self, F: np.ndarray, step: float = 1e-5) -> np.ndarray:
-        """Return ``∂P/∂F[b, 9, 9]`` at the end of the last run, where it had ``F[b, 3, 3]``: by central differences."""
-        (u, turns), F_now = self.last, torch.tensor(F)
-        b = len(u)
-        direct = torch.zeros(b, 9, 9, dtype=u.dtype)
-        forces = torch.zeros(b, len(self.free), 9, dtype=u.dtype)
-        for k in range(9):
-            shift = torch.zeros(9, dtype=u.dtype)
-            shift[k] = step
-            ahead, behind = F_now + shift.view(3, 3), F_now - shift.view(3, 3)
-            direct[:, :, k] = (self.stress(u, ahead, turns) - self.stress(u, behind, turns)).view(b, 9) / (2.0 * step)
-            forces[:, :, k] = (self.forces(u, ahead, turns) - self.forces(u, behind, turns)) / (2.0 * step)
-        return (direct - forces.mT @ self.curvature(u, F_now, turns).divides(forces)).numpy()
+    def moduli(self, F: Tensor, shifts: Tensor, turns: Tensor) -> Tensor:
+        """Return ``∂P/∂F[b, 9, 9]`` in an equilibrium at ``F[b, 3, 3]``."""
+        u, b = torch.nn.functional.pad(shifts, (0, 3)).flatten(1), len(F)
+        (by_moves, crossed), (_, by_vector) = self._by_both(*self._elements(u, F, turns))
+        rest = self.vectors
+        crossed = torch.einsum("beui,ej->beuij", crossed.view(b, -1, 12, 3), rest).flatten(3).flatten(1, 2)
+        forces = torch.zeros(b, 6 * self.nodes, 9, dtype=u.dtype).index_add_(1, self.places.reshape(-1), crossed)
+        forces = forces[:, self.free]
+        direct = torch.einsum("beik,ej,el->bijkl", by_vector.view(b, -1, 3, 3), rest, rest).reshape(b, 9, 9)
+        return direct - forces.mT @ self._gathered(by_moves.reshape(b, -1)).divides(forces)
 
 
 class Curvature(NamedTuple):

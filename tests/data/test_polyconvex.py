@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import isotonic_regression
 from scipy.spatial.transform import Rotation
 
-from pointlaw.data import closest_polyconvex
+from pointlaw.data import closest_polyconvex, polyconvex_margin
 from pointlaw.errors import InputError
 from pointlaw.materials.hyperelastic import cofactors
 
@@ -136,3 +136,44 @@ def test_rotations_that_are_no_group_are_refused(rotations):
 def test_a_negative_weight_is_refused():
     with pytest.raises(InputError, match="no weight may be negative; the least of 1 is -1"):
         closest_polyconvex(REST[None], np.zeros((1, 9)), weight=np.array([-1.0]))
+
+
+def moduli(stress, F, step=1e-5):
+    """Return ∂P/∂F[p, 9, 9] by central differences."""
+    return np.stack([(stress(F + step * e) - stress(F - step * e)) / (2.0 * step) for e in np.eye(9)], 2)
+
+
+def test_a_polyconvex_energy_has_no_negative_margin_and_loses_it_where_it_would_be_lost_by_softening():
+    F = scattered(12, 0.3)
+    assert polyconvex_margin(moduli(neo_hooke, F)).min() > -1e-6
+    squeezed = compression(13)
+    margins = polyconvex_margin(moduli(saint_venant, squeezed))
+    slopes = 1.5 * squeezed[:, 0] ** 2 - 0.5  # of E11 F11, the only strain: the acoustic tensor along it, over λ + 2
+    assert (margins <= 3.0 * slopes + 1e-6).all()
+    assert margins[0] < -1.0
+    assert margins[-1] > 0.0
+
+
+def test_a_null_lagrangian_has_margin_zero_and_any_matrix_less_than_its_acoustic_tensor():
+    F, B = scattered(5, 0.5), np.array([[0.3, -1.0, 0.2], [0.5, 0.1, 0.0], [-0.4, 0.8, 2.0]])
+
+    def null(F):
+        f = F.reshape(-1, 3, 3)
+        step = np.eye(9).reshape(9, 3, 3)
+        of_cofactor = [np.sum(B * (cofactors(f + e) - cofactors(f - e)), (1, 2)) / 2.0 for e in step]
+        return np.stack(of_cofactor, 1) + 0.7 * cofactors(f).reshape(-1, 9)
+
+    assert np.abs(polyconvex_margin(moduli(null, F))).max() < 1e-5
+    rng = np.random.default_rng(0)
+    any_matrix = rng.standard_normal((4, 9, 9))
+    any_matrix += any_matrix.swapaxes(1, 2)
+    n = rng.standard_normal((2000, 3))
+    n /= np.linalg.norm(n, axis=1, keepdims=True)
+    acoustic = np.einsum("pkilj,ni,nj->pnkl", any_matrix.reshape(-1, 3, 3, 3, 3), n, n)
+    assert (polyconvex_margin(any_matrix) <= np.linalg.eigvalsh(acoustic)[..., 0].min(1) + 1e-9).all()
+
+
+@pytest.mark.parametrize("wrong", [np.eye(9), np.full((1, 9, 9), np.nan)], ids=["one matrix", "not finite"])
+def test_moduli_that_are_none_are_refused(wrong):
+    with pytest.raises(InputError, match="moduli"):
+        polyconvex_margin(wrong)

@@ -3,7 +3,7 @@
 from pointlaw.data.atomic import check_writable, replacing, write_bytes
 from pointlaw.data.card import DatasetCard, Units, check_units
 from pointlaw.data.dataset import Dataset, merge
-from pointlaw.data.polyconvex import PolyconvexFit, closest_polyconvex
+from pointlaw.data.polyconvex import PolyconvexFit, closest_polyconvex, polyconvex_margin
 from pointlaw.data.respond import Answers, respond
 from pointlaw.data.sample import sample
 from pointlaw.data.scaling import Feature, FeatureMap, Scaling, feature_map
@@ -27,6 +27,7 @@ __all__ = [
     "first_fault",
     "load_dataset",
     "merge",
+    "polyconvex_margin",
     "read_settings",
     "replacing",
     "respond",

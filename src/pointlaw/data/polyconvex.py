@@ -9,10 +9,14 @@ stresses ``P = A + B×F + c cof F`` of all polyconvex energies are the solution 
 
 The misfit of the solution is a lower bound for whatever network of such energies is trained, and for any data of which
 the points are a part. Definition: Ball 1976, doi 10.1007/BF00279992.
+
+Where the moduli ``∂P/∂F`` are known too, one point tells already: the second derivative of a polyconvex energy is not
+negative once that of a fitting ``B:cof F + c det F`` is taken off, a semidefinite programme of ten unknowns.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +99,62 @@ def closest_polyconvex(
         f"{ROUNDS} rounds left inequalities violated by {violation:.1e} of the range of the energies; give fewer "
         f"points than {len(F)}, or a larger tolerance than {tolerance:g}"
     )
+
+
+def polyconvex_margin(moduli: Array) -> Array:
+    """Return the least curvature ``[p]`` that the energy has at points once the best null Lagrangian is taken off.
+
+    Where it is negative the energy is not polyconvex; that it is nowhere negative is necessary, not sufficient. It is
+    at most the smallest eigenvalue of the acoustic tensor over all directions.
+
+    Parameters
+    ----------
+    moduli : [p, 9, 9]
+        ``∂P/∂F`` at each point, unit of stress; of an energy, so symmetric.
+
+    Raises
+    ------
+    InputError
+        When the shape does not fit, a number is not finite, or Clarabel is missing.
+    PointlawError
+        When a programme finds no solution.
+    """
+    moduli = np.asarray(moduli, float)
+    if moduli.ndim != 3 or moduli.shape[1:] != (9, 9) or not np.isfinite(moduli).all():
+        raise InputError(f"finite moduli[p, 9, 9] are needed; got the shape {moduli.shape}, or a number that is none")
+    clarabel = _clarabel()
+    unit = np.eye(9)
+    # Second derivatives of B:cof F + c det F along H are 2 G:cof H, with any G = B + c F: third derivatives of det F,
+    # the same in whatever order.
+    null = np.array([_cross(row.reshape(3, 3)) for row in unit])
+    columns = csc_array(np.stack([_packed(matrix) for matrix in (*null, unit)], 1))
+    goal = np.r_[np.zeros(9), -1.0]
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    margins = np.zeros(len(moduli))
+    for k, matrix in enumerate(moduli):
+        size = float(np.abs(matrix).max()) or 1.0
+        side, cones = _packed(0.5 * (matrix + matrix.T) / size), [clarabel.PSDTriangleConeT(9)]
+        answer = clarabel.DefaultSolver(csc_array((10, 10)), goal, columns, side, cones, settings).solve()
+        if "Solved" not in str(answer.status):
+            raise PointlawError(f"the programme of point {k} ended with the status {answer.status}")
+        margins[k] = size * answer.x[-1]
+    return margins
+
+
+def _packed(matrix: Array) -> Array:
+    """Return the upper half of a symmetric matrix, column by column, as a vector of the same norm."""
+    columns, rows = np.tril_indices(len(matrix))
+    return matrix[rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2.0))
+
+
+def _clarabel() -> ModuleType:
+    """Return the solver of convex programmes."""
+    try:
+        import clarabel
+    except ImportError as error:
+        raise InputError("what polyconvexity allows needs Clarabel: pip install pointlaw[limit]") from error
+    return clarabel
 
 
 def _checked(F: Array, P: Array, weight: Array | None) -> tuple[Array, Array, Array]:
@@ -223,10 +283,7 @@ class _Programme:
 
     def solve(self) -> None:
         """Solve the programme with the planes of the moment, and tell the points."""
-        try:
-            import clarabel
-        except ImportError as error:
-            raise InputError("the closest polyconvex stresses need Clarabel: pip install pointlaw[limit]") from error
+        clarabel = _clarabel()
         matrix, vector = self.squares
         equations, inequalities = self.equations, vstack(self.parts)
         cones = [clarabel.ZeroConeT(equations.shape[0]), clarabel.NonnegativeConeT(inequalities.shape[0])]
