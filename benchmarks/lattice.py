@@ -4,15 +4,16 @@ The data are homogenised responses of two lattice cells (Fernández et al. 2020,
 4.0): deformation gradient, first Piola–Kirchhoff stress, energy. Five simple paths do not say what happens on mixed
 ones. Therefore the cells are computed as beams with seven constants that were fitted to the same five paths
 (``benchmarks/beam_lattice.py``), and the energy is fitted to the public paths and to mixed paths of the beams, some of
-them with free sides (``benchmarks/beam_paths.py``); no other public data are used. The least squares are solved by the method of Levenberg and Marquardt with the Jacobian in closed
-form, and the law is the mean of fits from different starts.
+them with free sides (``benchmarks/beam_paths.py``); no other public data are used. The least squares are solved by the
+method of Levenberg and Marquardt with the Jacobian in closed form, and the law is the mean of fits from different
+starts.
 
     python benchmarks/lattice.py --cell X [--out lattice_X.safetensors] [--minutes 9] [--energy free | polyconvex]
                                  [--computed 480] [--hold-out]
 
 Both kinds of energy are objective, cubic and free of stress at rest by construction. ``free`` is the default: where
-struts have buckled the cell is not elliptic, which the beams show, so a polyconvex energy cannot follow it.
-``polyconvex`` is for who needs the guarantee of ellipticity more than the last percents. With ``--computed 0`` the five
+struts have buckled the cell X is not elliptic, so no polyconvex energy can follow it (``benchmarks/beam_lattice.py``,
+``benchmarks/lattice_limit.py --mixed``). ``polyconvex`` is for who needs the guarantee more than the last percents. With ``--computed 0`` the five
 paths are all there is.
 
 Prints the relative error ‖P − P̂‖/‖P̂‖ of each public path, whole and by branches, and beside it the floor: buckled
