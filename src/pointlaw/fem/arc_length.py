@@ -97,6 +97,9 @@ class ArcLength:
             if change is None:
                 reason = "NO_POINT_AT_THIS_ARC_LENGTH"
                 break
+            if iteration == 0:
+                per_time: Any = self._b.norm()
+                newton.imbalance = float(per_time) * abs(change)
             t += change
             self.problem.set_step(t, ds)
             self._set_iterate()
@@ -133,7 +136,10 @@ class ArcLength:
         self._load = self.problem.time
 
     def _corrector(self, t: float, ds: float) -> float | None:
-        """Correct the increment by one Newton step on equilibrium and arc length; return the change of ``t``."""
+        """Correct the increment by one Newton step on equilibrium and arc length; return the change of ``t``.
+
+        Leaves what a unit of time adds to the load in ``_b``.
+        """
         # What a unit of time does to the residual, at frozen stress: the loads and the boundary values.
         step = 1e-3 * max(1.0, abs(t))
         self._b.copy(self._rhs)

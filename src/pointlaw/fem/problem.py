@@ -98,7 +98,8 @@ class MechanicsProblem:
     petsc_options
         PETSc options that override the defaults, such as ``{"snes_max_it": 40, "pc_type": "hypre"}``.
     rtol, atol
-        The residual is converged below ``rtol`` times the norm of the nodal forces, or below ``atol`` (force).
+        The residual is converged below ``rtol`` times the norm of the nodal forces, or below ``atol`` (force);
+        without ``atol``, below what rounding to 15 digits leaves of forces that cancel, whatever the units.
 
     Raises
     ------
@@ -121,7 +122,7 @@ class MechanicsProblem:
         solver: str = "auto",
         petsc_options: Mapping[str, Any] | None = None,
         rtol: float = 1e-8,
-        atol: float = 1e-12,
+        atol: float | None = None,
     ):
         self.body = tagged(mesh)
         self.body.check()
@@ -244,7 +245,7 @@ class MechanicsProblem:
         weights = self.fields.weights / self.fields.weights.sum()
         return np.einsum("q,cqn->cn", weights, values.reshape(len(region.cells), len(weights), *values.shape[1:]))
 
-    def _make_newton(self, solver: str, options: Mapping[str, Any], rtol: float, atol: float) -> Newton:
+    def _make_newton(self, solver: str, options: Mapping[str, Any], rtol: float, atol: float | None) -> Newton:
         unknown = self.formulation.unknown
         W = unknown.function_space
         v, dw = ufl.TestFunction(W), ufl.TrialFunction(W)
@@ -273,8 +274,18 @@ class MechanicsProblem:
             options=linear,
             rtol=rtol,
             atol=atol,
+            grain=self._grain(),
             near_nullspace=near_nullspace(self.V, self.kinematics) if multigrid else None,
         )
+
+    def _grain(self) -> Array:
+        """Return the mean size of a cell for each displacement of this rank, 0 for other unknowns; unit of length."""
+        mesh, dofs = self.body.mesh, self.formulation.displacement_dofs()
+        owned = np.arange(mesh.topology.index_map(self.body.dim).size_local, dtype=np.int32)
+        total = self.comm.allreduce(float(mesh.h(self.body.dim, owned).sum()))
+        grain = np.zeros(len(self.formulation.unknown.x.array))
+        grain[slice(None) if dofs is None else dofs] = total / self.comm.allreduce(len(owned))
+        return grain
 
     def _evaluate(self, *, tangent: bool) -> Verdict:
         verdict = Verdict()
