@@ -223,5 +223,28 @@ def test_a_step_that_did_not_converge_cannot_be_accepted_by_hand():
     problem = problem_with(failing_when(lambda dt: True))
     report = problem.solve(1.0, 1.0)
     assert not report.converged
-    with pytest.raises(ValueError, match="did not converge"):
+    with pytest.raises(InputError, match="did not converge"):
         problem.accept(report)
+
+
+def test_only_the_step_that_was_tried_last_can_be_accepted_and_once():
+    problem = problem_with()
+    first = problem.solve(0.5, 0.5)
+    problem.accept(first)
+    state, u = problem.regions["body"].history.committed.copy(), problem.u.x.array.copy()
+
+    def refused(report):
+        with pytest.raises(InputError, match="cannot be accepted: it was accepted or rejected before, or another was"):
+            problem.accept(report)
+        problem.reject()
+        np.testing.assert_array_equal(problem.regions["body"].history.committed, state)
+        np.testing.assert_array_equal(problem.u.x.array, u)
+        assert problem.time == 0.5
+
+    refused(first)
+    rejected = problem.solve(0.75, 0.25)
+    problem.reject()
+    refused(rejected)
+    overtaken = problem.solve(0.75, 0.25)
+    problem.solve(1.0, 0.5)
+    refused(overtaken)

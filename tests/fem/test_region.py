@@ -144,6 +144,26 @@ def test_a_rollback_brings_back_stress_tangent_and_status():
     assert np.all(region.status == 1)
 
 
+def test_nothing_can_be_committed_that_was_not_evaluated():
+    problem = MechanicsProblem(square(2), PLASTIC_2D, supports=[*HOLD, PULL])
+    region = problem.regions["body"]
+
+    def refused():
+        before = region.history.committed.copy()
+        with pytest.raises(SetupError, match="Region 'body' has nothing to commit"):
+            region.commit()
+        np.testing.assert_array_equal(region.history.committed, before)
+
+    refused()  # the trial state is memory that nobody wrote
+    region.evaluate(1.0)
+    region.commit()
+    refused()
+    region.evaluate(1.0)
+    region.rollback()
+    refused()
+    assert region.history.updates == 1
+
+
 # Several materials --------------------------------------------------------------------------------------------------
 
 

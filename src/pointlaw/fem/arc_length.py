@@ -107,7 +107,7 @@ class ArcLength:
         self.problem.formulation.extract()
         converged = reason.startswith("CONVERGED")
         self._load = t
-        return StepReport(
+        report = StepReport(
             time=s,
             dt=ds,
             converged=converged,
@@ -122,6 +122,8 @@ class ArcLength:
             seconds=time.perf_counter() - begun,
             detail=self.problem.describe_failure() if verdict.failed else "",
         )
+        self.problem.tried = report
+        return report
 
     def accept(self, report: StepReport) -> None:
         """Make the last increment history; see :meth:`MechanicsProblem.accept`."""

@@ -107,6 +107,13 @@ class MechanicsProblem:
         On all ranks: kinematics that do not fit, cells without a material, a body that is free to move.
     MeshError
         On all ranks: a place that the mesh lacks, an inverted cell.
+
+    Attributes
+    ----------
+    time : float
+        End of the last accepted increment, unit of time.
+    tried : StepReport or None
+        The increment that waits for :meth:`accept` or :meth:`reject`.
     """
 
     def __init__(
@@ -158,6 +165,7 @@ class MechanicsProblem:
         require_supports(self.V, self.kinematics, self.supports.bcs, self.formulation.displacement_dofs())
         self.loads = Loads(self.V, self.body, self.kinematics, loads)
         self.time = 0.0
+        self.tried: StepReport | None = None
         self._committed = self.formulation.unknown.x.array.copy()
         self.newton = self._make_newton(solver, petsc_options or {}, rtol, atol)
         self._dt = 0.0
@@ -183,12 +191,13 @@ class MechanicsProblem:
         Nothing is committed: follow with :meth:`accept` or :meth:`reject`. A failure is in the report, not raised.
         """
         start = time.perf_counter()
+        self.tried = None
         self.set_step(t, dt)
         outcome = self.newton.solve()
         self.formulation.extract()
         verdict = outcome.verdict
         detail = self.describe_failure() if verdict.failed else ""
-        return StepReport(
+        self.tried = StepReport(
             time=t,
             dt=dt,
             converged=outcome.converged,
@@ -203,11 +212,22 @@ class MechanicsProblem:
             seconds=time.perf_counter() - start,
             detail=detail,
         )
+        return self.tried
 
     def accept(self, report: StepReport) -> None:
-        """Make the last increment history: displacement, state, stress and tangent; ``time`` moves on."""
+        """Make the last increment history: displacement, state, stress and tangent; ``time`` moves on.
+
+        Raises ``SetupError`` if ``report`` is not that of the last :meth:`solve`, or that step failed or was already
+        accepted or rejected.
+        """
         if not report.converged:
-            raise ValueError(f"The step to t = {report.time:g} did not converge ({report.reason}); reject it.")
+            raise SetupError(f"The step to t = {report.time:g} did not converge ({report.reason}); reject it.")
+        if report is not self.tried:
+            raise SetupError(
+                f"The step to t = {report.time:g} cannot be accepted: it was accepted or rejected before, or another "
+                "was tried after it. Call solve again."
+            )
+        self.tried = None
         np.copyto(self._committed, self.formulation.unknown.x.array)
         for region in self.regions.values():
             region.commit()
@@ -215,6 +235,7 @@ class MechanicsProblem:
 
     def reject(self) -> None:
         """Forget the last increment: displacement, stress, tangent, loads and forces return to the committed state."""
+        self.tried = None
         np.copyto(self.formulation.unknown.x.array, self._committed)
         self.formulation.extract()
         for region in self.regions.values():

@@ -145,6 +145,7 @@ class Region:
         self._tangent = tangent
         self._committed_stress = np.zeros((self.size, m))
         self._committed_tangent = np.zeros((self.size, m, m))
+        self._evaluated = False  # since the last commit or rollback
 
     @property
     def size(self) -> int:
@@ -202,6 +203,7 @@ class Region:
         The ghost values of ``u`` must be up to date. A rank without cells answers an empty verdict. A law with
         ``collective = True`` is called on every rank, and then every rank must call this, region by region.
         """
+        self._evaluated = True
         if self.size == 0 and not self.material.collective:
             return Verdict()
         self._expression.eval(self.u.function_space.mesh, self.cells, self._strain)
@@ -219,13 +221,22 @@ class Region:
         )
 
     def commit(self) -> None:
-        """Accept the last evaluation: the trial state becomes the committed one."""
+        """Accept the last evaluation: the trial state becomes the committed one.
+
+        Raises ``SetupError`` if there is none since the last commit or rollback.
+        """
+        if not self._evaluated:
+            raise SetupError(
+                f"Region '{self.name}' has nothing to commit: evaluate it first, and again after a commit or rollback."
+            )
+        self._evaluated = False
         self.history.commit()
         np.copyto(self._committed_stress, self._out.stress)
         np.copyto(self._committed_tangent, self._tangent)
 
     def rollback(self) -> None:
         """Forget the last evaluation: stress and tangent are again those of the last commit."""
+        self._evaluated = False
         self._out.stress[...] = self._committed_stress
         self._tangent[...] = self._committed_tangent
         self._out.status = None
