@@ -82,6 +82,14 @@ def test_a_step_that_a_requested_time_shortened_does_not_shorten_the_next_one():
     np.testing.assert_allclose(lengths, [0.4, 0.01, 0.4])
 
 
+def test_a_law_limits_the_step_after_one_that_a_requested_time_shortened():
+    law = Spy(PLASTIC_2D, ask=lambda strain, dt: 1.5)
+    controller = StepController(dt=0.4, grow=2.0, easy_iterations=50)
+    lengths = np.diff([0.0, *march(problem_with(law), [0.01, 1.0], controller).times])
+    assert np.all(lengths[1:] <= 1.5 * lengths[:-1] * (1 + 1e-9))
+    assert lengths[1] == pytest.approx(0.015, rel=0.02)
+
+
 def test_easy_steps_grow_up_to_max_dt():
     solution = march(problem_with(), [1.0], StepController(dt=0.05, grow=2.0, max_dt=0.3, easy_iterations=50))
     lengths = np.diff([0.0, *solution.times])
@@ -205,7 +213,9 @@ def test_stats_count_what_the_law_saw():
     assert solution.stats.seconds > 0
 
 
-@pytest.mark.parametrize("times", [[], [1.0, 0.5], [0.5, 0.5], [0.0, 1.0], [-1.0], [np.nan], [np.inf], [[1.0, 2.0]]])
+@pytest.mark.parametrize(
+    "times", [[], ["a"], [None], {}, [1.0, 0.5], [0.5, 0.5], [0.0, 1.0], [-1.0], [np.nan], [np.inf], [[1.0, 2.0]]]
+)
 def test_times_that_do_not_increase_from_the_start_are_refused(times):
     problem = problem_with()
     with pytest.raises(InputError, match="times must"):
