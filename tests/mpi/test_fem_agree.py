@@ -180,6 +180,91 @@ def test_a_checkpoint_is_read_by_another_number_of_ranks(shared_path):
     assert {region.history.updates for region in back.regions.values()} == {2}
 
 
+@THREE
+def test_checkpoints_of_cracks_and_of_edge_nodes_are_read_by_another_number_of_ranks(shared_path):
+    from fem_bodies import slit_plate, square
+
+    from pointlaw.fem import Displacement, MechanicsProblem, load_checkpoint, march, save_checkpoint
+    from pointlaw.materials import PlaneStrain
+
+    def bodies(comm):
+        yield slit_plate(comm=comm), 1
+        yield square(3, "triangle", comm=comm), 2
+        yield square(3, "triangle", comm=comm), 3  # the order of the two nodes on an edge depends on the partition
+
+    def problem(body, degree):
+        supports = [Displacement(at("bottom"), x=0.0, y=0.0), Displacement(at("top"), x=lambda t: 0.004 * t, y=0.003)]
+        return MechanicsProblem(body, PlaneStrain(laws()[0]), supports=supports, degree=degree)
+
+    for number, (together, single) in enumerate(zip(bodies(world()), bodies(alone()), strict=True)):
+        many, one, back = problem(*together), problem(*single), problem(*together)
+        march(many, [0.5])
+        save_checkpoint(shared_path / f"many{number}", many)
+        if world().rank == 0:
+            load_checkpoint(shared_path / f"many{number}", one)
+            assert (
+                one.solve(0.5, 1.0).norms[0] < 1e-6
+            )  # the displacements found the places where they are in equilibrium
+            one.reject()
+            save_checkpoint(shared_path / f"one{number}", one)
+        world().Barrier()
+        load_checkpoint(shared_path / f"one{number}", back)
+        np.testing.assert_array_equal(back.u.x.array, many.u.x.array)
+
+
+@TWO
+def test_a_path_goes_on_on_another_number_of_ranks(shared_path):
+    from pointlaw.fem import (
+        ArcLength,
+        Displacement,
+        MechanicsProblem,
+        Traction,
+        load_checkpoint,
+        march,
+        save_checkpoint,
+    )
+    from pointlaw.materials import PlaneStrain
+
+    def path(comm):
+        import dolfinx
+
+        mesh = dolfinx.mesh.create_unit_square(comm, 4, 4, dolfinx.mesh.CellType.quadrilateral)
+        supports = [Displacement(at("left"), x=0.0, y=0.0)]
+        loads = [Traction(at("right"), (0.0, lambda t: t))]
+        return ArcLength(MechanicsProblem(mesh, PlaneStrain(laws()[0]), supports=supports, loads=loads))
+
+    many, single = path(world()), path(alone())
+    march(many, [0.001, 0.002])
+    save_checkpoint(shared_path, many)
+    march(many, [0.003])
+    if world().rank == 0:
+        load_checkpoint(shared_path, single)
+        march(single, [0.003])
+        assert single.load == pytest.approx(many.load, rel=1e-9)
+        save_checkpoint(shared_path / "one", single)
+    world().Barrier()
+    back = path(world())
+    load_checkpoint(shared_path / "one", back)
+    assert back.load == pytest.approx(many.load, rel=1e-9)
+    np.testing.assert_allclose(back.direction, many.direction, atol=1e-9 * np.abs(many.direction).max())
+
+
+@pytest.mark.mpi(ranks=(2, 3), timeout=120)
+def test_all_ranks_know_the_same_round_off():
+    import dolfinx
+
+    from pointlaw.fem import Displacement, MechanicsProblem
+    from pointlaw.materials import LinearElastic, PlaneStrain
+
+    mesh = dolfinx.mesh.create_unit_square(world(), 6, 6, dolfinx.mesh.CellType.quadrilateral)
+    shift = [Displacement(at(side), x=0.03, y=-0.017) for side in ("left", "right")]
+    problem = MechanicsProblem(mesh, PlaneStrain(LinearElastic(E=210e9, nu=0.3)), supports=shift)
+    report = problem.solve(1.0, 1.0)
+    assert report.converged
+    assert report.iterations == 1
+    assert len(set(world().allgather(problem.newton.tolerance()))) == 1
+
+
 @TWO
 def test_a_checkpoint_that_one_rank_cannot_read_is_refused_by_all(shared_path):
     from pointlaw.errors import InputError

@@ -19,6 +19,7 @@ from pointlaw.errors import SetupError
 from pointlaw.fem.boundary import AXES, locate_dofs
 from pointlaw.fem.problem import MechanicsProblem, StepReport
 from pointlaw.fem.region import Verdict
+from pointlaw.tensors import Array
 
 
 class ArcLength:
@@ -131,6 +132,29 @@ class ArcLength:
         self.problem.time, self.time = self._load, report.time
         self._increment.copy(self._previous)
         self._moved = True
+
+    @property
+    def moved(self) -> bool:
+        """Whether any increment was accepted: before the first, the path goes on with rising load."""
+        return self._moved
+
+    @property
+    def direction(self) -> Array:
+        """Displacements ``[n, gdim]`` of the last accepted increment at the nodes of this rank, ghosts included."""
+        self._previous.ghostUpdate(PETSc.InsertMode.INSERT, PETSc.ScatterMode.FORWARD)
+        dofs = self.problem.formulation.displacement_dofs()
+        with self._previous.localForm() as local:
+            values = local.array_r if dofs is None else local.array_r[dofs]
+            return np.array(values).reshape(-1, self.problem.body.mesh.geometry.dim)
+
+    def resume(self, s: float, direction: Array | None) -> None:
+        """Go on from the committed state of the problem at arc length ``s`` in a ``direction[n, gdim]``, if any."""
+        self.time, self._load, self._moved = s, self.problem.time, direction is not None
+        if direction is not None:
+            dofs = self.problem.formulation.displacement_dofs()
+            values = np.zeros(len(self.problem.committed_unknowns))
+            values[slice(None) if dofs is None else dofs] = direction.ravel()
+            self._previous.array_w[:] = values[: self._previous.getLocalSize()]
 
     def reject(self) -> None:
         """Forget the last increment; see :meth:`MechanicsProblem.reject`."""
