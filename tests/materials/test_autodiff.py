@@ -48,6 +48,20 @@ def j2_step(strain, state, dt, E, nu, yield_stress, H):
     return bulk + dev - 2 * G * flow, {"plastic_strain": state["plastic_strain"] + flow, "p": state["p"] + dp}
 
 
+def counted_step(strain, state, dt, k):
+    """A spring that counts the time in a variable of the name that pointlaw gives the field k."""
+    return k * strain, {"parameter_k": state["parameter_k"] + dt}
+
+
+def test_a_variable_may_have_the_name_of_a_field_of_parameters():
+    law = UpdateLaw(counted_step, state={"parameter_k": 1}, initial={"parameter_k": [5.0]}, parameters={"k": [2.0, 3.0]})
+    state = law.initial_state(2)
+    answer = law.update(STRAIN[:2], state, 0.5)
+    assert law.state_layout.size == state.shape[1] == 2
+    np.testing.assert_array_equal(law.state_layout.split(answer.state)["parameter_k"][:, 0], [5.5, 5.5])
+    np.testing.assert_array_equal(answer.stress, np.array([[2.0], [3.0]]) * STRAIN[:2])
+
+
 def creep_residual(x, strain, state, dt, E, nu, drag, n):
     """Norton in the overstress x/drag: x + 3G Δt xⁿ/drag = q/drag."""
     G = E / (2 * (1 + nu))

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from pointlaw.errors import InputError
-from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray
+from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.fields import spread
 from pointlaw.materials.newton import Rows, newton_rows
@@ -70,7 +70,7 @@ class AutodiffMaterial(BlockedMaterial):
         for key, value in self._initial.items():
             if key not in self._variables or value.shape != (self._variables.sizes[key],):
                 raise InputError(f"{name}: initial value {key} has shape {value.shape}; state: {self._variables}.")
-        self.state_layout = StateLayout({f"parameter_{key}": 1 for key in self._fields} | self._variables.sizes)
+        self.state_layout = extended({f"parameter_{key}": 1 for key in self._fields}, self._variables)
 
     def initial_state(self, points: int) -> Array:
         """Return the fields of parameters and the initial values, ``[points, s]``."""

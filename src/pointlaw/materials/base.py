@@ -82,6 +82,19 @@ class StateLayout(Mapping[str, slice]):
         return state
 
 
+def extended(own: Mapping[str, int], inner: StateLayout, *, last: bool = False) -> StateLayout:
+    """Return the layout of a wrapper: its ``own`` variables and those of the law inside, which come first if ``last``.
+
+    An own variable whose name the law inside has taken is called ``outer_…``: no two share a place.
+    """
+    mine = {}
+    for name, size in own.items():
+        while name in inner:
+            name = f"outer_{name}"
+        mine[name] = size
+    return StateLayout(inner.sizes | mine if last else mine | inner.sizes)
+
+
 @dataclass(slots=True)
 class Response:
     """What a law answers for ``p`` points.

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import Material, PointStatus, Response, StateLayout, StatusArray
+from pointlaw.materials.base import Material, PointStatus, Response, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.tensors import Array
 
@@ -87,7 +87,7 @@ class WithFields(BlockedMaterial):
                 raise InputError(f"WithFields({name}): the laws differ in kinematics or state; use regions.")
         self.kinematics = first.kinematics
         self.symmetric = all(other.symmetric for other in laws)
-        self.state_layout = StateLayout({f"parameter_{key}": 1 for key in self.names} | first.state_layout.sizes)
+        self.state_layout = extended({f"parameter_{key}": 1 for key in self.names}, first.state_layout)
 
     @property
     def identity(self) -> str:

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import Material, Response, StateLayout, StatusArray
+from pointlaw.materials.base import Material, Response, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.fields import spread
 from pointlaw.tensors import Array, Kinematics
@@ -60,8 +60,7 @@ class Rotated(BlockedMaterial):
         self.rotation = R
         self._fixed = rotation_of_strain(R, law.kinematics) if R.ndim == 2 else None
         self._own = 0 if R.ndim == 2 else 9
-        own = {"orientation": 9} if self._own else {}
-        self.state_layout = StateLayout(own | law.state_layout.sizes)
+        self.state_layout = extended({"orientation": 9} if self._own else {}, law.state_layout)
 
     def initial_state(self, points: int) -> Array:
         """Return the initial state of the law, after the orientation of every point where they differ."""

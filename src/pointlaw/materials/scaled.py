@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import Material, Response, StateLayout, StatusArray
+from pointlaw.materials.base import Material, Response, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.fields import spread
 from pointlaw.tensors import Array
@@ -39,7 +39,7 @@ class Scaled(BlockedMaterial):
         self.law, self.factor = law, values
         self.kinematics, self.symmetric = law.kinematics, law.symmetric
         self._own = values.ndim
-        self.state_layout = StateLayout(({"factor": 1} if self._own else {}) | law.state_layout.sizes)
+        self.state_layout = extended({"factor": 1} if self._own else {}, law.state_layout)
 
     def initial_state(self, points: int) -> Array:
         """Return the initial state of the law, after the factor of every point where they differ."""
