@@ -54,7 +54,9 @@ def counted_step(strain, state, dt, k):
 
 
 def test_a_variable_may_have_the_name_of_a_field_of_parameters():
-    law = UpdateLaw(counted_step, state={"parameter_k": 1}, initial={"parameter_k": [5.0]}, parameters={"k": [2.0, 3.0]})
+    law = UpdateLaw(
+        counted_step, state={"parameter_k": 1}, initial={"parameter_k": [5.0]}, parameters={"k": [2.0, 3.0]}
+    )
     state = law.initial_state(2)
     answer = law.update(STRAIN[:2], state, 0.5)
     assert law.state_layout.size == state.shape[1] == 2

@@ -1,5 +1,6 @@
 """What is wrong with a UMAT library is said before a run, and a crash during one is not silent."""
 
+import hashlib
 import subprocess
 import sys
 
@@ -22,6 +23,26 @@ def test_a_file_that_is_no_library_is_refused(tmp_path):
     path.write_text("not a library")
     with pytest.raises(InputError, match="cannot be loaded"):
         UMAT(path)
+
+
+def test_a_library_that_was_rebuilt_is_not_taken_for_the_old_one(c_library):
+    strain = np.full((1, 6), 1e-3)
+    old = UMAT(c_library("}"))
+    before = old.update(strain, old.initial_state(1), 1.0).stress
+    library = c_library("for (int i = 0; i < n; i++) stress[i] *= 2.0; }")
+    with pytest.raises(InputError, match=r"libc\.so was rebuilt after this Python loaded it.* restart Python"):
+        UMAT(library)
+    assert np.array_equal(old.update(strain, old.initial_state(1), 1.0).stress, before)
+    renamed = UMAT(library.rename(library.with_name("libother.so")))
+    assert np.array_equal(renamed.update(strain, renamed.initial_state(1), 1.0).stress, 2.0 * before)
+
+
+def test_a_library_that_is_not_the_one_asked_for_is_refused(c_library):
+    library = c_library("}")
+    found = hashlib.sha256(library.read_bytes()).hexdigest()
+    assert UMAT(library).sha256 == UMAT(library, sha256=found).sha256 == found
+    with pytest.raises(InputError, match=f"has the SHA-256 {found}, not 0123 as asked for"):
+        UMAT(library, sha256="0123")
 
 
 def test_a_library_without_the_symbol_is_refused(c_library):

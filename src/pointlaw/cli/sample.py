@@ -19,8 +19,10 @@ def sample_command(
     """
     from pointlaw.data import check_writable
     from pointlaw.rve.progress import SampleBar
+    from pointlaw.rve.provenance import describe
     from pointlaw.rve.sample import MPI, agree, guarded, sample
     from pointlaw.rve.sample_file import read_sample_file
+    from pointlaw.rve.teacher import made_by
 
     world = MPI.COMM_WORLD
     read, error = guarded(lambda: read_sample_file(config))
@@ -29,16 +31,21 @@ def sample_command(
     folder = out or config.parent / file.output
     _, error = guarded(lambda: check_writable(folder / "dataset.h5"))
     agree(world, error)
+    law, error = guarded(teacher)
+    agree(world, error)
+    told, error = guarded(lambda: describe(law) | made_by(file.teacher, config.parent))
+    agree(world, error)
     shown = world.rank == 0 and not quiet
     with SampleBar(plan.paths) if shown else contextlib.nullcontext() as bar:
         report = sample(
-            teacher,
+            law,
             plan,
             folder,
             batch=file.batch,
             tangent=file.tangent,
             energy=file.energy,
             max_cuts=file.max_cuts,
+            parameters=told,
             units=file.units,
             watch=bar.watch if bar else None,
         )

@@ -49,12 +49,15 @@ class UMAT(BlockedMaterial):
         STATEV of the virgin material; zeros by default.
     symmetric : bool
         Whether DDSDDE is always symmetric.
+    sha256 : str, optional
+        SHA-256 that the library must have; found out if omitted. Datasets and law files keep it, so that they are not
+        gone on with by another library under the same name.
 
     Raises
     ------
     InputError
-        If the library is missing, has no UMAT, or does not fit ``ntens``, ``nstatv`` or ``props``; found out in a child
-        process before the library is loaded here.
+        If the library is missing, is not the one of ``sha256``, was rebuilt after it was loaded, has no UMAT, or does
+        not fit ``ntens``, ``nstatv`` or ``props``; found out in a child process before the library is loaded here.
     UMATCrash
         If the library crashes, stops or calls XIT: in that trial, or later while running.
 
@@ -79,6 +82,7 @@ class UMAT(BlockedMaterial):
         name: str = "POINTLAW",
         initial_statev: Sequence[float] | None = None,
         symmetric: bool = False,
+        sha256: str | None = None,
     ):
         if ntens not in _KINDS:
             raise InputError(f"UMAT: ntens = {ntens} must be 6 (solid), 4 (axial symmetry) or 3 (plane stress).")
@@ -96,9 +100,15 @@ class UMAT(BlockedMaterial):
         self.props = np.array([float(value) for value in props])
         self._statev = np.array(values)
         self._library = load_umat(
-            library, ndi=self._ndi, ntens=ntens, statev=values, props=self.props.tolist(), name=name
+            library,
+            ndi=self._ndi,
+            ntens=ntens,
+            statev=values,
+            props=self.props.tolist(),
+            name=name,
+            sha256=sha256,
         )
-        self.symmetric = symmetric
+        self.symmetric, self.sha256 = symmetric, self._library.sha256
         self.state_layout = StateLayout(stress=ntens, strain=ntens, statev=nstatv, energy=3, time=1, increment=1)
 
     @property
