@@ -61,9 +61,7 @@ def test_a_law_whose_states_are_wider_than_its_layout_is_refused():
             return np.zeros((points, 2))
 
     u = fem.Function(fem.functionspace(cube(1).mesh, ("Lagrange", 1, (3,))))
-    with pytest.raises(
-        SetupError, match=r"'body' makes states of shape \(\d+, 2\), .* has 0 numbers .* mend Wide"
-    ):
+    with pytest.raises(SetupError, match=r"'body' makes states of shape \(\d+, 2\), .* has 0 numbers .* mend Wide"):
         Region(Wide(1.0, 0.3), u)
 
 
