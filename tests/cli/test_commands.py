@@ -217,9 +217,7 @@ def test_free_at_finite_strain_shears_instead_of_turning(pointlaw, tmp_path):
     assert (F[0, 1], F[1, 0]) == (0.3, 0.0)
     np.testing.assert_allclose(np.diag(P), 0.0, atol=1e-9)
     np.testing.assert_allclose(P @ F.T, F @ P.T, atol=1e-12)
-    assert P[0, 1] == pytest.approx(
-        1.0 * 0.3, rel=0.01
-    )  # shear modulus 1; normal strains are of second order
+    assert P[0, 1] == pytest.approx(1.0 * 0.3, rel=0.01)  # shear modulus 1; normal strains are of second order
 
 
 def test_a_table_in_a_pipe_is_as_wide_as_its_numbers(pointlaw, monkeypatch):

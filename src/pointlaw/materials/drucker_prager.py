@@ -35,7 +35,8 @@ class DruckerPrager(BlockedMaterial):
     Notes
     -----
     State: ``plastic_strain`` (6, Mandel) and ``hardening`` (κ, 1). With ``H = 0`` a point at the apex has no stiffness
-    left, as the surface has it; the global solver then needs the stiffness of its neighbours.
+    left, as the surface has it; the global solver then needs the stiffness of its neighbours, and ``PlaneStress`` and
+    ``Uniaxial``, whose free strains nothing leads back, need steps of about the yield strain (``Substepped``).
     """
 
     kinematics = SMALL_STRAIN_3D
