@@ -109,6 +109,12 @@ class WithFields(BlockedMaterial):
             state[rows, len(self.names) :] = self._law(row).initial_state(len(rows))
         return state
 
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the first of the laws that knows says; see :meth:`Material.reason`."""
+        k = len(self.names)
+        told = (self._law(row).reason(state[rows, k:], status[rows]) for row, rows in _groups(state[:, :k]))
+        return next(filter(None, told), "")
+
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write the answer, group by group; see :meth:`BlockedMaterial.update_block`."""
         k = len(self.names)

@@ -73,6 +73,10 @@ class Reduced(BlockedMaterial):
         """Return the virgin state of the law, the fixed components unstressed and the free ones unstrained."""
         return np.concatenate([np.zeros((points, self._own)), self.law.initial_state(points)], axis=1)
 
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state[:, self._own :], status)
+
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Answer with the law's answer under the constraint; see :meth:`BlockedMaterial.update_block`."""
         full, answer = self._answer(strain, state, dt, tangent=out.tangent is not None)

@@ -69,6 +69,10 @@ class Rotated(BlockedMaterial):
             return inner
         return np.concatenate([spread("Rotated", self.rotation.reshape(-1, 9), points), inner], axis=1)
 
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state[:, self._own :], status)
+
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block; see :meth:`BlockedMaterial.update_block`."""
         if self._fixed is not None:

@@ -48,6 +48,10 @@ class Scaled(BlockedMaterial):
             return inner
         return np.concatenate([spread("Scaled", self.factor[:, None], points), inner], axis=1)
 
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state[:, self._own :], status)
+
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block; see :meth:`BlockedMaterial.update_block`."""
         factor = state[:, 0] if self._own else np.broadcast_to(self.factor, len(strain))

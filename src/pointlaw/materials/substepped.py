@@ -60,6 +60,10 @@ class Substepped(Material):
         reference = np.tile(self.kinematics.reference, (points, 1))
         return np.concatenate([reference, self.law.initial_state(points)], axis=1)
 
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state[:, self.kinematics.size :], status)
+
     def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
         """Answer in one step where the law can, in more where it must; see :meth:`Material.update`."""
         with np.errstate(over="ignore", invalid="ignore"):  # absurd input fails, it does not warn
