@@ -47,6 +47,7 @@ class DruckerPrager(BlockedMaterial):
         checks.positive(name, E=E, cohesion=cohesion)
         checks.poisson_ratio(name, nu)
         checks.non_negative(name, H=H)
+        checks.finite(name, friction=friction, dilation=dilation)
         if not 0.0 < friction < 90.0:
             raise InputError(f"{name}: friction = {friction} must lie between 0 and 90 degrees, or use J2.")
         if not 0.0 <= dilation <= friction:

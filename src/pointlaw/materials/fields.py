@@ -66,7 +66,7 @@ class WithFields(BlockedMaterial):
         twice = sorted(fields.keys() & parameters.keys())
         if twice:
             raise InputError(f"WithFields({name}): {twice} are given both as fields and as plain parameters.")
-        columns = {key: np.atleast_1d(np.asarray(value, dtype=float)) for key, value in fields.items()}
+        columns = {key: np.atleast_1d(checks.array(f"WithFields({name})", key, value)) for key, value in fields.items()}
         length = max(len(value) for value in columns.values())
         if length == 0:
             raise InputError(f"WithFields({name}): a rank without points still gives one value of each field.")

@@ -22,9 +22,9 @@ class FinitePlaneStrain(Material):
     kinematics = FINITE_PLANE_STRAIN
 
     def __init__(self, law: Material):
+        checks.not_collective("FinitePlaneStrain", law)
         if law.kinematics != FINITE_STRAIN_3D:
             raise InputError(f"FinitePlaneStrain wraps a law of kinematics finite_strain_3d; got {law.kinematics}.")
-        checks.not_collective("FinitePlaneStrain", law)
         self.law = law
         self.state_layout = law.state_layout
         self.symmetric = law.symmetric

@@ -39,7 +39,8 @@ class Rotated(BlockedMaterial):
     """
 
     def __init__(self, law: Material, rotation: ArrayLike):
-        R = np.asarray(rotation, dtype=float)
+        checks.not_collective("Rotated", law)
+        R = checks.array("Rotated", "rotation", rotation)
         if R.ndim not in (2, 3) or R.shape[-2:] != (3, 3):
             raise InputError(f"Rotated: a rotation has shape [3, 3] or [n, 3, 3]; got {R.shape}.")
         try:
@@ -54,7 +55,6 @@ class Rotated(BlockedMaterial):
                 f"Rotated: {law.kinematics} allows rotations about the third axis only; turn the three-dimensional law "
                 "inside the reduction instead."
             )
-        checks.not_collective("Rotated", law)
         self.law = law
         self.kinematics, self.symmetric = law.kinematics, law.symmetric
         self.rotation = R

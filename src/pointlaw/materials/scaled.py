@@ -32,10 +32,10 @@ class Scaled(BlockedMaterial):
     """
 
     def __init__(self, law: Material, factor: ArrayLike):
-        values = np.asarray(factor, dtype=float)
+        checks.not_collective("Scaled", law)
+        values = checks.array("Scaled", "factor", factor)
         if values.ndim > 1 or not np.all(np.isfinite(values) & (values > 0.0)):
             raise InputError(f"Scaled: the factors must be one or a list of finite numbers > 0; got {values.tolist()}.")
-        checks.not_collective("Scaled", law)
         self.law, self.factor = law, values
         self.kinematics, self.symmetric = law.kinematics, law.symmetric
         self._own = values.ndim

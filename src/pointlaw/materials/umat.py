@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.umat_library import UMATCrash, crash_sentence, load_umat
@@ -86,9 +87,11 @@ class UMAT(BlockedMaterial):
     ):
         if ntens not in _KINDS:
             raise InputError(f"UMAT: ntens = {ntens} must be 6 (solid), 4 (axial symmetry) or 3 (plane stress).")
-        if nstatv < 0:
-            raise InputError(f"UMAT: nstatv = {nstatv} must not be negative.")
-        values = [0.0] * nstatv if initial_statev is None else [float(value) for value in initial_statev]
+        if not isinstance(nstatv, int | np.integer) or nstatv < 0:
+            raise InputError(f"UMAT: nstatv = {nstatv} must be an integer ≥ 0.")
+        values = [0.0] * nstatv if initial_statev is None else initial_statev
+        checks.numbers("UMAT", props=props, initial_statev=values)
+        values = [float(value) for value in values]
         if len(values) != nstatv:
             raise InputError(f"UMAT: initial_statev has {len(values)} values; nstatv is {nstatv}.")
         self.kinematics, self._ndi, order = _KINDS[ntens]
