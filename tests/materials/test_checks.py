@@ -65,6 +65,9 @@ NUMBERS = "must be a number, or a list of numbers"
         (lambda: Rotated(J2(**STEEL), "a"), f"Rotated: rotation = 'a' {NUMBERS}"),
         (lambda: TaylorPolycrystal(J2(**STEEL), [[1.0], []]), f"rotations = [[1.0], []] {NUMBERS}"),
         (lambda: WithFields(J2, {"E": "a"}, nu=0.3, yield_stress=1.0), f"WithFields(J2): E = 'a' {NUMBERS}"),
+        (lambda: MeanDilatation(J2(**STEEL), pressure_unit=0.0), "pressure_unit = 0.0 must be a finite number > 0"),
+        (lambda: MeanDilatation(J2(**STEEL), pressure_unit=np.nan), "pressure_unit = nan must be a finite number > 0"),
+        (lambda: TaylorPolycrystal(J2(**STEEL), np.zeros((0, 3, 3))), "shape [N, 3, 3] with N ≥ 1; got (0, 3, 3)"),
     ],
 )
 def test_a_parameter_of_the_wrong_type_gets_a_sentence(make, sentence):

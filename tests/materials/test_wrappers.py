@@ -1,5 +1,7 @@
 """Substepping and fields of parameters: what they leave alone, and the derivative of what they do."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -303,6 +305,18 @@ def test_a_rank_without_cells_gives_no_values():
     ):
         assert law.initial_state(0).shape == (0, law.state_layout.size)
         assert law.update(np.zeros((0, 6)), law.initial_state(0), 1.0).tangent.shape == (0, 6, 6)
+
+
+@pytest.mark.parametrize("reduction", [Axisymmetric, PlaneStrain, Uniaxial])
+def test_a_law_whose_strain_is_no_tensor_is_not_turned(reduction):
+    """With dilatation and pressure an axisymmetric strain has six components, as one of a solid has."""
+    law = reduction(CREEP) if reduction is Uniaxial else MeanDilatation(reduction(CREEP))
+    with pytest.raises(
+        InputError, match=rf"{re.escape(law.kinematics.name)} .* turn the law inside {type(law).__name__} instead"
+    ):
+        Rotated(law, np.eye(3))
+    with pytest.raises(InputError, match="must be three-dimensional"):
+        TaylorPolycrystal(law, np.eye(3)[None])
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, np.nan, [[1.0]]])

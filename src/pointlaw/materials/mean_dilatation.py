@@ -29,6 +29,8 @@ class MeanDilatation(Material):
 
     def __init__(self, law: Material, *, pressure_unit: float | None = None):
         checks.is_law("MeanDilatation", law)
+        if pressure_unit is not None:
+            checks.positive("MeanDilatation", pressure_unit=pressure_unit)
         own = law.kinematics
         self.collective = law.collective  # every call asks the law exactly once, so it may be
         self.law, self.state_layout, self.symmetric = law, law.state_layout, law.symmetric

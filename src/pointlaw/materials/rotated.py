@@ -8,9 +8,20 @@ from pointlaw.materials import checks
 from pointlaw.materials.base import Material, Response, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.fields import spread
-from pointlaw.tensors import Array, Kinematics
+from pointlaw.tensors import (
+    AXISYMMETRIC,
+    FINITE_PLANE_STRAIN,
+    FINITE_STRAIN_3D,
+    PLANE_STRAIN,
+    PLANE_STRESS,
+    SMALL_STRAIN_3D,
+    Array,
+    Kinematics,
+)
 from pointlaw.tensors import rotation as mandel_rotation
 
+_SOLID = (SMALL_STRAIN_3D, FINITE_STRAIN_3D)
+_PLANE = (AXISYMMETRIC, PLANE_STRAIN, PLANE_STRESS, FINITE_PLANE_STRAIN)
 _PLANE_OF_SIX = {3: [0, 1, 5], 4: [0, 1, 2, 5]}
 
 
@@ -47,10 +58,11 @@ class Rotated(BlockedMaterial):
             mandel_rotation(R)
         except ValueError as reason:
             raise InputError(f"Rotated: {reason}") from None
-        size = law.kinematics.size
-        if size == 1:
-            raise InputError("Rotated: a uniaxial law has no axes to turn; turn the law inside Uniaxial.")
-        if size < 6 and np.abs(R[..., 2, 2] - 1.0).max(initial=0.0) > 1e-8:
+        if law.kinematics not in _SOLID + _PLANE:
+            raise InputError(
+                f"Rotated: {law.kinematics} has no axes that turn as a whole; turn the law inside {type(law).__name__} instead."
+            )
+        if law.kinematics in _PLANE and np.abs(R[..., 2, 2] - 1.0).max(initial=0.0) > 1e-8:
             raise InputError(
                 f"Rotated: {law.kinematics} allows rotations about the third axis only; turn the three-dimensional law "
                 "inside the reduction instead."
