@@ -203,6 +203,11 @@ class UpdateLaw(_ExplicitLaw):
         super().__init__(kinematics, state, initial, parameters, symmetric)
         self.step = step
 
+    @property
+    def identity(self) -> str:
+        """Class and name of the step function, which gives the state its meaning; see :attr:`Material.identity`."""
+        return f"{type(self).__name__}({_name(self.step)})"
+
     def _batch(self, strain: Tensor, rows: Tensor, dt: float, graph: bool) -> tuple[Tensor, Tensor]:
         def point(e: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
             variables, parameters = self._read(row)
@@ -256,6 +261,11 @@ class ImplicitLaw(AutodiffMaterial):
             raise InputError(f"ImplicitLaw: tolerance = {tolerance} must lie between 0 and 0.001.")
         self.residual, self.answer, self.guess = residual, answer, guess
         self.unknowns, self.tolerance, self.iterations = unknowns, tolerance, iterations
+
+    @property
+    def identity(self) -> str:
+        """Class and names of the functions, which give the state its meaning; see :attr:`Material.identity`."""
+        return f"{type(self).__name__}({_name(self.residual)}, {_name(self.answer)})"
 
     def _equations(self, x: Tensor, strain: Tensor, rows: Tensor, dt: float) -> Tensor:
         """Return the residual ``[p, k]``."""
@@ -325,6 +335,11 @@ class ImplicitLaw(AutodiffMaterial):
             _numpy(of_new[1] + of_new[0] @ x_e),
             _numpy(of_new[2] + of_new[0] @ x_s),
         )
+
+
+def _name(function: Callable[..., object]) -> str:
+    """Return the name of a function as it stands in its file: the same in every process, whoever imports it."""
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def _tensor(array: Array, differentiable: bool = False) -> Tensor:

@@ -60,7 +60,7 @@ class Rotated(BlockedMaterial):
             raise InputError(f"Rotated: {reason}") from None
         if law.kinematics not in _SOLID + _PLANE:
             raise InputError(
-                f"Rotated: {law.kinematics} has no axes that turn as a whole; turn the law inside {type(law).__name__} instead."
+                f"Rotated: {law.kinematics} has no axes that turn as a whole; turn the law inside {type(law).__name__}."
             )
         if law.kinematics in _PLANE and np.abs(R[..., 2, 2] - 1.0).max(initial=0.0) > 1e-8:
             raise InputError(
