@@ -131,6 +131,21 @@ def test_a_crash_during_the_run_raises_and_leaves_the_process_alive(c_library, d
     assert np.array_equal(law.update(0.0 * strain, law.initial_state(4), 1.0).stress, answer.stress)
 
 
+def test_points_that_are_not_finite_fail_before_the_umat_sees_them(c_library):
+    law = UMAT(
+        c_library("if (dstran[0] != dstran[0] || stress[0] != stress[0] || statev[0] > 1e300) xit_(); }"), nstatv=1
+    )
+    strain, state = 1e-3 * np.ones((5, 6)), law.initial_state(5)
+    wanted = law.update(strain, state, 1.0)
+    strain[1, 0], strain[2, 3], state[3, law.state_layout["statev"]] = np.nan, -np.inf, np.inf
+    answer = law.update(strain, state, 1.0)
+    assert answer.status.tolist() == [1, -1, -1, -1, 1]
+    for name in ("stress", "tangent", "state"):
+        np.testing.assert_array_equal(getattr(answer, name)[[0, 4]], getattr(wanted, name)[[0, 4]])
+    assert np.isnan(answer.stress[1:4]).all()
+    assert (law.update(strain[1:3], state[1:3], 1.0, tangent=False).status == -1).all()
+
+
 def test_a_stop_during_the_run_ends_the_process_with_a_message_and_a_failure(c_library):
     library = c_library("if (dstran[0] > 0.01) exit(0); }")
     script = (

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray
+from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray, finite_rows
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.umat_library import UMATCrash, crash_sentence, load_umat
 from pointlaw.tensors import AXISYMMETRIC, PLANE_STRESS, SMALL_STRAIN_3D, SQRT2, Array, Kinematics
@@ -67,7 +68,7 @@ class UMAT(BlockedMaterial):
     State: ``stress`` and ``strain`` (m, Mandel), ``statev``, ``energy`` (SSE, SPD, SCD), ``time`` and ``increment``.
     TIME is the sum of the steps so far, KSTEP 1, KINC the number of the step; NOEL, NPT, LAYER, KSPT and CELENT are 1,
     temperature and fields 0, DROT the unit matrix, DFGRD0 and DFGRD1 ``1 + ε``. PNEWDT < 1 fails the point and becomes
-    ``dt_factor``. XIT, STDB_ABQERR, SINV, SPRINC and ROTSIG are provided. A STOP during a run cannot be undone: it ends
+    ``dt_factor``. A point whose strain or state is not finite fails without a call. XIT, STDB_ABQERR, SINV, SPRINC and ROTSIG are provided. A STOP during a run cannot be undone: it ends
     the process with a message and exit code 70 instead of silently.
     """
 
@@ -127,6 +128,9 @@ class UMAT(BlockedMaterial):
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block: into Abaqus' order, through the compiled loop, and back."""
+        sound = finite_rows(strain) & finite_rows(state)
+        if not sound.all():
+            return self._update_some(np.flatnonzero(sound), strain, state, dt, out)
         old = self.state_layout.split(state)
         points, m = strain.shape
         order, scale = self._order, self._scale
@@ -151,6 +155,20 @@ class UMAT(BlockedMaterial):
         if asked.any():
             out.dt_factor = float(factor[asked].min())
         return np.where(factor < 1.0, np.int8(PointStatus.FAILED), np.int8(PointStatus.FINE))
+
+    def _update_some(
+        self, rows: NDArray[np.intp], strain: Array, state: Array, dt: float, out: Response
+    ) -> StatusArray:
+        """Write the answer for the finite ``rows``; the others fail unseen, for a UMAT may end the run at a NaN."""
+        status = np.full(len(strain), np.int8(PointStatus.FAILED))
+        out.stress[...], out.state[...] = np.nan, state
+        part = self.update(strain[rows], state[rows], dt, tangent=out.tangent is not None)
+        out.stress[rows], out.state[rows], status[rows] = part.stress, part.state, np.asarray(part.status)
+        if out.tangent is not None and part.tangent is not None:
+            out.tangent[...] = np.nan
+            out.tangent[rows] = part.tangent
+        out.dt_factor = part.dt_factor
+        return status
 
     def _call(
         self,
