@@ -22,7 +22,6 @@ def sample_command(
     from pointlaw.rve.provenance import describe
     from pointlaw.rve.sample import MPI, agree, guarded, sample
     from pointlaw.rve.sample_file import read_sample_file
-    from pointlaw.rve.teacher import made_by
 
     world = MPI.COMM_WORLD
     read, error = guarded(lambda: read_sample_file(config))
@@ -33,8 +32,7 @@ def sample_command(
     agree(world, error)
     law, error = guarded(teacher)
     agree(world, error)
-    told, error = guarded(lambda: describe(law) | made_by(file.teacher, config.parent))
-    agree(world, error)
+    code = {"made_by": law.made_by} if hasattr(law, "made_by") else {}
     shown = world.rank == 0 and not quiet
     with SampleBar(plan.paths) if shown else contextlib.nullcontext() as bar:
         report = sample(
@@ -45,7 +43,7 @@ def sample_command(
             tangent=file.tangent,
             energy=file.energy,
             max_cuts=file.max_cuts,
-            parameters=told,
+            parameters=describe(law) | code,
             units=file.units,
             watch=bar.watch if bar else None,
         )

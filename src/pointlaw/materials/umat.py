@@ -68,8 +68,9 @@ class UMAT(BlockedMaterial):
     State: ``stress`` and ``strain`` (m, Mandel), ``statev``, ``energy`` (SSE, SPD, SCD), ``time`` and ``increment``.
     TIME is the sum of the steps so far, KSTEP 1, KINC the number of the step; NOEL, NPT, LAYER, KSPT and CELENT are 1,
     temperature and fields 0, DROT the unit matrix, DFGRD0 and DFGRD1 ``1 + ε``. PNEWDT < 1 fails the point and becomes
-    ``dt_factor``. A point whose strain or state is not finite fails without a call. XIT, STDB_ABQERR, SINV, SPRINC and ROTSIG are provided. A STOP during a run cannot be undone: it ends
-    the process with a message and exit code 70 instead of silently.
+    ``dt_factor``. A point whose strain or state is not finite fails without a call. XIT, STDB_ABQERR, SINV, SPRINC and
+    ROTSIG are provided. A STOP during a run cannot be undone: it ends the process with a message and exit code 70
+    instead of silently.
     """
 
     block = 4096

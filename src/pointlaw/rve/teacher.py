@@ -143,7 +143,10 @@ class Python(Settings):
     parameters: dict[str, Any] = pydantic.Field(default={})
 
     def make(self, folder: Path) -> Material:
-        """Return what the function returns; raises ``InputError`` unless that is a material."""
+        """Return what the function returns, with function and SHA-256 of its file under ``made_by``, for the card.
+
+        Raises ``InputError`` unless that is a material.
+        """
         made = call(
             self.python,
             function_in_file("python", self.python, folder, module="pointlaw_teacher"),
@@ -151,6 +154,10 @@ class Python(Settings):
         )
         if not isinstance(made, Material):
             raise InputError(f"{self.python} returned a {type(made).__name__}; it must return a Material.")
+        # The law looks the same after a change of the code that makes it; what the file imports is not looked at.
+        file = folder / self.python.rpartition(":")[0]
+        told = {"python": self.python, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        object.__setattr__(made, "made_by", told)
         return made
 
 
@@ -163,19 +170,6 @@ def teacher_kind(values: dict[str, Any]) -> type[Law | Cell | Python]:
             f"its entries are {', '.join(values) or 'none'}."
         )
     return found[0]
-
-
-def made_by(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return what the card says of the code that makes a teacher: nothing unless it is the user's.
-
-    A law made by a function looks the same after a change of that function; its file is therefore told by its SHA-256
-    (what that file imports is not). ``values`` are the entries of ``[teacher]``, file names relative to ``folder``.
-    """
-    if teacher_kind(values) is not Python:
-        return {}
-    made = Python.model_validate(values)
-    file = folder / made.python.rpartition(":")[0]
-    return {"made_by": {**made.model_dump(), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}}
 
 
 def _call(what: str, name: str, known: dict[str, Any], parameters: dict[str, Any]) -> Any:
