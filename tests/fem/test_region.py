@@ -55,6 +55,16 @@ def test_a_law_in_a_form_of_ones_own_gives_what_the_problem_class_gives():
     assert region.history.updates == 2
 
 
+def test_a_law_whose_states_are_wider_than_its_layout_is_refused():
+    class Wide(LinearElastic):
+        def initial_state(self, points):
+            return np.zeros((points, 2))
+
+    u = fem.Function(fem.functionspace(cube(1).mesh, ("Lagrange", 1, (3,))))
+    with pytest.raises(SetupError, match=r"'body' makes states of shape \(\d+, 2\), .* has 0 numbers .* mend Wide"):
+        Region(Wide(1.0, 0.3), u)
+
+
 def test_a_point_that_fails_in_a_form_of_ones_own_is_seen_in_the_reason_of_the_solver():
     spy = Spy(PLASTIC_2D, fail=lambda strain, call: np.arange(len(strain)) == 2)
     problem, region, u, pull = own_problem(square(2), spy, "test_region_fails_")

@@ -100,7 +100,7 @@ class Region:
     Raises
     ------
     SetupError
-        If the kinematics of the material and the mesh (or ``fields``) do not fit.
+        If the kinematics of the material and the mesh (or ``fields``), or its states and its layout, do not fit.
     """
 
     def __init__(
@@ -139,7 +139,13 @@ class Region:
         self._expression = fem.Expression(self.strain, self.fields.points, jit_options=jit_options())
         q, m = len(self.fields.points), kinematics.size
         self._strain = np.zeros((len(self.cells), q, m))
-        self.history = History(material.initial_state(self.size))
+        virgin, width = material.initial_state(self.size), material.state_layout.size
+        if virgin.shape != (self.size, width):
+            raise SetupError(
+                f"The law of region '{name}' makes states of shape {virgin.shape}, but its state_layout has "
+                f"{width} numbers for each of {self.size} points; mend {type(material).__name__}.initial_state."
+            )
+        self.history = History(virgin)
         stress, tangent = self._buffers()
         self._out = Response(stress, tangent, self.history.committed)
         self._tangent = tangent

@@ -64,6 +64,6 @@ def read_sample_file(path: str | Path) -> tuple[SampleFile, PathPlan, Callable[[
 
 def _make(teacher: Law | Cell | Python, path: Path) -> Material:
     try:
-        return teacher.make() if isinstance(teacher, Law) else teacher.make(path.parent)
+        return teacher.make(path.parent)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
