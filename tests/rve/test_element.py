@@ -6,12 +6,12 @@ import dolfinx
 import numpy as np
 import pytest
 
-from pointlaw.errors import SetupError
+from pointlaw.errors import MeshError, SetupError
 from pointlaw.materials import Axisymmetric, LinearElastic, Material, PlaneStrain, Response
 from pointlaw.rve.cell import GeneralEngine
-from pointlaw.rve.constraint import LinearDisplacement, Periodic
+from pointlaw.rve.constraint import LinearDisplacement, Periodic, UniformTraction
 from pointlaw.rve.element import VolumeElement
-from pointlaw.rve.microstructure import Image
+from pointlaw.rve.microstructure import Image, lattice_inclusions
 from pointlaw.rve.voxels import voxel_mesh
 from pointlaw.tensors import PLANE_STRAIN
 
@@ -66,6 +66,45 @@ def test_solid_joined_by_hinges_is_found_before_anything_is_loaded():
     element = VolumeElement(voxel_mesh(image, (1.0, 1.0), voids=[0]), SOFT, Periodic())
     with pytest.raises(SetupError, match="hinges"):
         GeneralEngine(element)
+
+
+@pytest.mark.parametrize("constraint", [Periodic, LinearDisplacement, UniformTraction])
+def test_a_cell_whose_void_fills_a_face_is_refused_and_not_taken_for_a_smaller_one(constraint):
+    image = np.ones((8, 8), dtype=int)
+    image[:2] = 0
+    with pytest.raises(MeshError, match="no facets on its lower face across x: the solid of a cell must reach"):
+        VolumeElement(Image(image, 1.0).mesh(8, voids=[0]), SOFT, constraint())
+
+
+def test_a_porous_layer_is_the_same_wherever_the_cell_begins():
+    image = np.ones((6, 6), dtype=int)
+    image[1:3] = 0  # two of six layers
+    found = {}
+    for shift in range(6):
+        mesh = Image(image, (2.0, 1.0)).shifted(shift).mesh(6, voids=[0])
+        try:
+            engine = GeneralEngine(VolumeElement(mesh, SOFT, Periodic()))
+        except MeshError as error:
+            assert "the solid of a cell must reach the faces" in str(error)
+        else:
+            found[shift] = engine.solve(np.zeros((1, 3)), engine.initial_state(1), 1.0, tangent=True).tangent[0]
+    assert list(found) == [0, 4, 5]  # elsewhere the void lies at a face
+    along = 4 / 6 * 1.0 / (1.0 - 0.3**2)  # the layers are plates in plane strain that pull in freely across
+    for stiffness in found.values():
+        np.testing.assert_allclose(stiffness, np.diag([0.0, along, 0.0]), atol=1e-10)
+
+
+def test_a_conforming_mesh_knows_its_box():
+    pytest.importorskip("gmsh")
+    mesh = lattice_inclusions("square", 0.3, cells=(2, 1), length=0.5).conforming_mesh(0.1)
+    np.testing.assert_allclose(mesh.box, [[0.0, 0.0], [1.0, 0.5]])
+
+
+def test_a_mesh_that_left_its_box_is_refused():
+    mesh = Image(CHECKS, 1.0).mesh(4)
+    mesh.mesh.geometry.x[:] *= 2.0
+    with pytest.raises(MeshError, match=r"reaches from \[0.0, 0.0\] to \[2.0, 2.0\], beyond its box"):
+        VolumeElement(mesh, {1: SOFT, 2: STIFF}, Periodic())
 
 
 def test_a_phase_without_stiffness_is_named():

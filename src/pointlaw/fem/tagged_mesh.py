@@ -34,6 +34,9 @@ class TaggedMesh:
         Physical name to ``(dimension, tag)``.
     source
         File or function the mesh came from, for messages.
+    box
+        Lower and upper corner ``[d]`` of the box whose microstructure this is, voids included; ``None`` where nobody
+        said, and the mesh itself has to reach the faces of its box.
     """
 
     mesh: dolfinx.mesh.Mesh
@@ -41,6 +44,7 @@ class TaggedMesh:
     facet_tags: dolfinx.mesh.MeshTags | None = None
     names: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     source: str = "the mesh"
+    box: tuple[Array, Array] | None = None
 
     @property
     def dim(self) -> int:
@@ -101,7 +105,7 @@ class TaggedMesh:
         places = [list(map(float, place[0])) for place in mesh.comm.allgather(midpoints) if len(place)]
         raise MeshError(
             f"{self.source} has {count} cells that are degenerate, inverted or folded over a neighbour, "
-            f"the first near x = {np.round(places[0], 6).tolist()}; mesh this place again."
+            f"the first near x = {[float(f'{x:.6g}') for x in places[0]]}; mesh this place again."
         )
 
     def _folded(self) -> np.ndarray:
@@ -157,6 +161,13 @@ def tagged(mesh: "TaggedMesh | dolfinx.mesh.Mesh") -> TaggedMesh:
 def place_name(where: Where) -> str:
     """Return what messages call a place; the same on all ranks, which the ``repr`` of a function is not."""
     return f"the place {getattr(where, '__name__', where)}" if callable(where) else repr(where)
+
+
+def rounded(x: Array, size: float, digits: int) -> Array:
+    """Return lengths rounded to so many digits behind the point, counted in the power of ten below ``size``."""
+    decimals = digits - int(np.floor(np.log10(size)))
+    result: Array = np.round(x, decimals) + 0.0  # no negative zeros
+    return result
 
 
 def _corner_points(mesh: dolfinx.mesh.Mesh) -> Array:

@@ -128,7 +128,8 @@ def _fluctuations(nodes: Nodes, kinds: Sequence[str]) -> sparse.csr_array:
             if not len(nodes.face_facets(axis, side)):
                 raise MeshError(
                     f"{nodes.source} has no facets on its {('lower', 'upper')[side]} face across {AXES[axis]}: "
-                    "the solid of a cell must reach the faces of its box."
+                    "the solid of a cell must reach the faces of its box. Let the cell begin elsewhere "
+                    "(Image.shifted), or fill its voids with a soft law."
                 )
     fixed = np.zeros(count, dtype=bool)
     for axis, kind in enumerate(kinds):

@@ -94,7 +94,7 @@ class VolumeElement:
         self.quadrature_degree = (
             default_quadrature_degree(kind, degree) if quadrature_degree is None else quadrature_degree
         )
-        self.nodes = Nodes(self.x, _boundary_facets(self.V), self._face_weights, source=self.body.source)
+        self.nodes = Nodes(self.x, _boundary_facets(self.V), self._face_weights, self.body.source, self.body.box)
         self.volume = float(np.prod(self.nodes.upper - self.nodes.lower))
         P, self.D = constraint.matrices(self.nodes, self.kinematics)
         self.P: sparse.csr_array = P
@@ -179,7 +179,7 @@ class VolumeElement:
             place = self.x[label == loose[0]].mean(axis=0)
             raise SetupError(
                 f"{self.body.source} has solid that is not connected: {len(loose)} part(s) can move on their own, one "
-                f"around x = {np.round(place, 4).tolist()}. Remove islands in voids, or fill the voids with a soft law."
+                f"around x = {self.nodes.told(place)}. Remove islands in voids, or fill the voids with a soft law."
             )
 
     def _quadrature_points(self) -> Array:

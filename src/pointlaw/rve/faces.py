@@ -13,6 +13,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from pointlaw.errors import MeshError
+from pointlaw.fem.tagged_mesh import rounded
 from pointlaw.rve.mortar import Face, lagrange, tie
 from pointlaw.tensors import Array
 
@@ -32,21 +33,38 @@ class Nodes:
         Nodes of the facets of the boundary (of voids too).
     face_weights : callable
         ``face_weights(axis, side) -> [n]``: integral of each node's shape function over a face of the box.
+    source : str
+        What messages call the mesh.
+    box : (lower[d], upper[d]), optional
+        The box; that of the nodes if nobody said.
     tolerance : float
         Distance, as a share of the largest edge of the box, below which two places are the same.
+
+    Raises
+    ------
+    MeshError
+        If nodes lie outside the box.
     """
 
     x: Array
     facets: Indices
     face_weights: Callable[[int, int], Array]
-    tolerance: float = 1e-6
     source: str = "the mesh"
+    box: tuple[Array, Array] | None = None
+    tolerance: float = 1e-6
     lower: Array = field(init=False)
     upper: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lower", self.x.min(axis=0))
-        object.__setattr__(self, "upper", self.x.max(axis=0))
+        first, last = self.x.min(axis=0), self.x.max(axis=0)
+        lower, upper = (first, last) if self.box is None else self.box
+        object.__setattr__(self, "lower", lower)
+        object.__setattr__(self, "upper", upper)
+        if (first < lower - self.reach).any() or (last > upper + self.reach).any():
+            raise MeshError(
+                f"{self.source} reaches from {self.told(first)} to {self.told(last)}, beyond its box from "
+                f"{self.told(lower)} to {self.told(upper)}; a mesh that was moved needs a TaggedMesh with its new box."
+            )
 
     @property
     def dim(self) -> int:
@@ -57,6 +75,10 @@ class Nodes:
     def reach(self) -> float:
         """Distance below which two places are the same, unit of length."""
         return self.tolerance * float((self.upper - self.lower).max())
+
+    def told(self, place: Array) -> list[float]:
+        """Return a place ``[d]`` as messages name it."""
+        return rounded(place, float((self.upper - self.lower).max()), 4).tolist()
 
     def on_face(self, axis: int, side: int) -> NDArray[np.bool_]:
         """Return which nodes ``[n]`` lie on the lower (``side`` 0) or upper (1) face across ``axis``."""
@@ -134,7 +156,7 @@ class Nodes:
                 return facets[facet][keep], shares[keep]
         raise MeshError(
             f"The faces of {self.source} across {AXES[axis]} cannot be matched: the place "
-            f"{np.round(place, 6).tolist()} lies on solid on one face only. A periodic cell needs the same solid on "
+            f"{self.told(place)} lies on solid on one face only. A periodic cell needs the same solid on "
             "opposite faces; mesh it periodically, or use LinearDisplacement."
         )
 

@@ -121,15 +121,15 @@ def _mesh(
             gmsh.model.mesh.generate(dim)
         except Exception as error:
             raise MeshError(f"Gmsh cannot mesh this microstructure: {error}. Leave a gap between inclusions.") from None
-        return _convert(gmsh, dim, comm)
+        return _convert(gmsh, size, comm)
 
 
-def _convert(gmsh: Any, dim: int, comm: Any) -> TaggedMesh:
+def _convert(gmsh: Any, size: Array, comm: Any) -> TaggedMesh:
     from dolfinx.io.gmsh import model_to_mesh
 
-    data = model_to_mesh(gmsh.model, comm, 0, gdim=dim)
+    data = model_to_mesh(gmsh.model, comm, 0, gdim=len(size))
     named = {name: (int(group.dim), int(group.tag)) for name, group in data.physical_groups.items()}
-    return TaggedMesh(data.mesh, data.cell_tags, None, named, "the conforming mesh")
+    return TaggedMesh(data.mesh, data.cell_tags, None, named, "the conforming mesh", (np.zeros(len(size)), size))
 
 
 @contextlib.contextmanager
