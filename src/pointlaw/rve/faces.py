@@ -160,12 +160,22 @@ class Nodes:
             "opposite faces; mesh it periodically, or use LinearDisplacement."
         )
 
+    def solid(self, axis: int) -> tuple[float, float]:
+        """Return how much solid lies on the lower and on the upper face across ``axis``, unit of length^(d − 1)."""
+        lower, upper = (float(self.face_weights(axis, side).sum()) for side in (0, 1))
+        return lower, upper
+
+    def same_solid(self, axis: int) -> bool:
+        """Return whether opposite faces have the same amount of solid."""
+        lower, upper = self.solid(axis)
+        return abs(lower - upper) <= 1e-6 * max(lower, upper)
+
     def _require_same_solid(self, axis: int) -> None:
         """Raise ``MeshError`` if opposite faces have not the same amount of solid."""
-        areas = [float(self.face_weights(axis, side).sum()) for side in (0, 1)]
-        if abs(areas[0] - areas[1]) > 1e-6 * max(areas):
+        if not self.same_solid(axis):
+            lower, upper = self.solid(axis)
             raise MeshError(
                 f"The faces of {self.source} across {AXES[axis]} cannot be matched: the solid on them measures "
-                f"{areas[0]:.6g} and {areas[1]:.6g}. A periodic cell needs the same solid on opposite faces; mesh it "
+                f"{lower:.6g} and {upper:.6g}. A periodic cell needs the same solid on opposite faces; mesh it "
                 "periodically, or use LinearDisplacement."
             )
