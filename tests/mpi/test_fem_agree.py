@@ -368,6 +368,7 @@ def test_wrong_set_ups_are_refused_on_all_ranks_with_one_sentence(shared_path):
             "prescribes z",
         ),
         "a solid law": (lambda: whole_plate(world(), laws()[0]), SetupError, "does not fit a mesh of dimension 2"),
+        "a body across its axis": (lambda: across_the_axis(world()), MeshError, r"reaches r = -0\.25"),
         "no file": (lambda: read_mesh(shared_path / "none.msh"), MeshError, "There is no mesh file"),
     }
     for action, kind, word in everywhere.values():
@@ -393,6 +394,17 @@ def test_mesh_files_that_cannot_be_read_are_refused_on_all_ranks(shared_path):
     world().Barrier()
     for suffix in ("msh", "vtu", "xdmf"):
         raised_everywhere(lambda s=suffix: read_mesh(shared_path / f"a.{s}"), MeshError, rf"a\.{suffix}")
+
+
+def across_the_axis(comm):
+    """Return an axisymmetric body that begins to the left of its axis: only the rank that owns that side sees it."""
+    import dolfinx
+
+    from pointlaw.fem import Displacement, MechanicsProblem
+    from pointlaw.materials import Axisymmetric
+
+    mesh = dolfinx.mesh.create_rectangle(comm, [[-0.25, 0.0], [4.0, 1.0]], [17, 4])
+    return MechanicsProblem(mesh, Axisymmetric(laws()[0]), supports=[Displacement(at("bottom"), y=0.0)])
 
 
 def far_away(x):
