@@ -157,7 +157,7 @@ def _fluctuations(nodes: Nodes, kinds: Sequence[str]) -> sparse.csr_array:
 def _require_equilibrium(nodes: Nodes, axis: int) -> None:
     """Raise ``MeshError`` if a uniform traction on both faces across ``axis`` has a resultant.
 
-    The node that keeps the cell from shifting would have to carry it: a point force, under which no mesh is fine enough.
+    The node that keeps the cell from shifting would carry it: a point force, under which no mesh is fine enough.
     """
     if not nodes.same_solid(axis):
         lower, upper = nodes.solid(axis)
