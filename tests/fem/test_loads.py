@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fem_bodies import ELASTIC_2D, ELASTIC_3D, cube, square
+from fem_bodies import ELASTIC_2D, ELASTIC_3D, cube, mesh_of, square
 
 from pointlaw.errors import InputError, MeshError, SetupError
 from pointlaw.fem import BodyForce, Displacement, MechanicsProblem, Point, Pressure, Traction, march
@@ -117,6 +117,43 @@ def test_points_hold_a_body_without_constraining_its_sides():
 def test_a_point_where_no_node_is_is_an_error():
     with pytest.raises(MeshError, match=r"no node at the place Point\(x=0\.123"):
         MechanicsProblem(square(2), ELASTIC_2D, supports=[*CLAMP, Displacement(Point(0.123, 0.4), y=0.0)])
+
+
+def held(problem):
+    """Return the places ``[n, 2]`` of the nodes that the first support holds in x."""
+    dofs = problem.supports.bcs[0].dof_indices()[0]
+    return problem.V.tabulate_dof_coordinates()[np.unique(dofs // 2), :2]
+
+
+def held_at(point, body=None, **options):
+    supports = [Displacement(point, x=0.0), *CLAMP]
+    return held(MechanicsProblem(body or square(10), ELASTIC_2D, supports=supports, **options))
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+def test_a_point_is_the_nearest_of_the_nodes_within_its_tolerance(degree):
+    np.testing.assert_allclose(held_at(Point(0.52, 0.0, tolerance=0.2), degree=degree), [[0.5, 0.0]], atol=1e-12)
+
+
+def test_a_point_in_the_middle_between_nodes_is_one_of_them():
+    np.testing.assert_allclose(held_at(Point(0.55, 0.25, tolerance=0.2)), [[0.5, 0.2]], atol=1e-12)
+
+
+def test_a_point_on_a_slit_is_both_of_its_lips():
+    # Two squares side by side that share no node: (1, 0) and (1, 1) are there twice.
+    x = [[0, 0], [1, 0], [0, 1], [1, 1], [1, 0], [2, 0], [1, 1 + 1e-15], [2, 1]]
+    body = mesh_of([[0, 1, 2, 3], [4, 5, 6, 7]], x, "quadrilateral")
+    supports = [
+        Displacement(Point(1.02, 0.99, tolerance=0.1), x=0.0),
+        *(Displacement(lambda x, a=a: np.isclose(x[0], a), x=0, y=0) for a in (0.0, 2.0)),
+    ]
+    np.testing.assert_allclose(held(MechanicsProblem(body, ELASTIC_2D, supports=supports)), [[1, 1], [1, 1]])
+
+
+def test_a_field_may_be_prescribed_at_a_point():
+    supports = [*CLAMP, Displacement(Point(1.02, 0.98, tolerance=0.1), x=lambda x, t: 0.01 * t * x[1])]
+    x, u = displacement(solved(supports=supports))
+    assert u[np.all(np.isclose(x, 1.0), axis=1), 0] == pytest.approx(0.01, rel=1e-12)
 
 
 def test_a_support_by_a_function_of_the_coordinates_holds_nodes():

@@ -217,6 +217,20 @@ def test_a_checkpoint_of_another_law_is_refused_by_all_ranks(shared_path):
     assert fresh.time == 0.0
 
 
+@pytest.mark.mpi(ranks=(2, 3), timeout=120)
+def test_a_point_is_the_same_node_on_every_number_of_ranks():
+    from pointlaw.fem import Displacement, Point
+
+    for place in (Point(0.26, 0.52, tolerance=0.3), Point(0.5, 0.625, tolerance=0.3)):  # the second between two nodes
+        supports = [Displacement(place, x=0.0), Displacement(at("left"), x=0.0, y=0.0)]
+        problem = plate(world(), supports=supports)
+        dofs, owned = problem.supports.bcs[0].dof_indices()
+        x = problem.V.tabulate_dof_coordinates()[dofs[:owned] // 2, :2]
+        found = np.concatenate(world().allgather(x))
+        expected = [[0.25, 0.5]] if place.x == 0.26 else [[0.5, 0.5]]
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 class Ill:
     """Mixed into a law: one point of one rank answers NaN in chosen calls, without saying that it failed."""
 

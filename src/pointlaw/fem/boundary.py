@@ -14,7 +14,7 @@ import ufl
 from dolfinx import fem
 
 from pointlaw.errors import MeshError, SetupError
-from pointlaw.fem.loads import BodyForce, Displacement, Evaluator, Load, Pressure, Traction
+from pointlaw.fem.loads import BodyForce, Displacement, Evaluator, Load, Point, Pressure, Traction
 from pointlaw.fem.strain import weight
 from pointlaw.fem.tagged_mesh import TaggedMesh, place_name
 from pointlaw.tensors import Kinematics
@@ -61,7 +61,10 @@ class Supports:
 def locate_dofs(space: Any, body: TaggedMesh, where: Any) -> Any:
     """Return the local degrees of freedom of ``space`` at a place; raises ``MeshError`` if there are none."""
     if callable(where):
-        dofs = fem.locate_dofs_geometrical(_collapsed(space), where)
+        pair, marker = _collapsed(space), where
+        if isinstance(where, Point):
+            marker = where.onto_node(pair[1].tabulate_dof_coordinates().T, body.mesh.comm)
+        dofs = fem.locate_dofs_geometrical(pair, marker)
         count = len(dofs[0]) if isinstance(dofs, list) else len(dofs)
         if body.mesh.comm.allreduce(count) == 0:
             raise MeshError(f"{body.source} has no node at {place_name(where)}.")

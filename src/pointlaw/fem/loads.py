@@ -18,7 +18,10 @@ Value = float | Callable[..., Any]
 
 @dataclass(frozen=True)
 class Point:
-    """A place given by its coordinates (unit of length): the node nearest to it, within ``tolerance``."""
+    """A place given by its coordinates (unit of length): the node nearest to it, within ``tolerance``.
+
+    Where nodes coincide, as on the lips of a slit, it is all of them.
+    """
 
     x: float
     y: float = 0.0
@@ -26,8 +29,26 @@ class Point:
     tolerance: float = 1e-8
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return which of the coordinates ``x[3, n]`` are this point, ``[n]``."""
-        return np.linalg.norm(x - np.array([[self.x], [self.y], [self.z]]), axis=0) <= self.tolerance
+        """Return which of the coordinates ``x[3, n]`` are within the tolerance, ``[n]``."""
+        return self._distance(x) <= self.tolerance
+
+    def onto_node(self, x: np.ndarray, comm: Any) -> "Point":
+        """Return the place of the nearest of the nodes ``x[3, n]`` of all ranks, with a tolerance for round-off only.
+
+        Of nodes that are equally near it is the first by its coordinates. If none is within the tolerance, it is this
+        point as it is. Collective.
+        """
+        distance = self._distance(x)
+        nearest = min(comm.allgather(float(distance.min(initial=np.inf))))
+        if nearest > self.tolerance:
+            return self
+        small = 1e-12 * max(comm.allgather(float(np.abs(x).max(initial=0.0))))
+        near = comm.allgather(x[:, distance <= nearest + small].T.tolist())
+        place = min((place for part in near for place in part), key=lambda place: [round(c / small) for c in place])
+        return Point(*place, tolerance=small)
+
+    def _distance(self, x: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(x - np.array([[self.x], [self.y], [self.z]]), axis=0)
 
 
 @dataclass(frozen=True)
