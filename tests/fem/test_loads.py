@@ -223,6 +223,53 @@ def test_a_load_with_a_component_too_few_is_refused():
         MechanicsProblem(square(1), ELASTIC_2D, supports=CLAMP, loads=[Traction("right", (1.0, 0.0, 0.0))])
 
 
+@pytest.mark.parametrize(
+    ("load", "sentence"),
+    [
+        (Traction("right", 5.0), r"Traction at 'right' has the value 5\.0; give one for each direction"),
+        (Traction("right", lambda t: (t, 0.0)), r"the value a function; give one for each direction"),
+        (Traction("right", None), r"the value None; give one for each direction"),
+        (Traction("right", "xy"), r"the value 'xy'; give one for each direction"),
+        (BodyForce(-9.81), r"BodyForce on the whole body has the value -9\.81; give one for each direction"),
+        (Traction((1.0, 0.0), (1.0, 0.0)), r"\(1\.0, 0\.0\) is no place; a place is a name, a tag, a Point or a func"),
+        (BodyForce((0.0, 1.0), where=2.5), r"2\.5 is no place"),
+        (Displacement("right", x=1.0), r"A load is a Traction or a Pressure or a BodyForce; a Displacement is none"),
+    ],
+)
+def test_a_load_that_makes_no_sense_gets_a_sentence(load, sentence):
+    with pytest.raises(InputError, match=sentence):
+        MechanicsProblem(square(1), ELASTIC_2D, supports=CLAMP, loads=[load])
+
+
+@pytest.mark.parametrize(
+    ("supports", "sentence"),
+    [
+        ([Displacement((0.0, 0.0), x=0.0)], r"\(0\.0, 0\.0\) is no place; a place is a name, a tag, a Point or a func"),
+        ([Displacement(None, x=0.0)], "None is no place"),
+        ([Traction("right", (1.0, 0.0))], r"A support is a Displacement; a Traction is none"),
+        (Displacement("left", x=0.0), r"supports are a list; got Displacement"),
+    ],
+)
+def test_a_support_that_makes_no_sense_gets_a_sentence(supports, sentence):
+    with pytest.raises(InputError, match=sentence):
+        MechanicsProblem(square(1), ELASTIC_2D, supports=supports)
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda x, t: np.zeros(3), r"has the shape \(3,\), but there are \d+ coordinates x\[3, n\]"),
+        (lambda x, t: x, r"has the shape \(3, \d+\), but"),
+        (lambda x, t: "much", "is 'much', no numbers"),
+        (lambda x, t: None, "has values that are not finite"),
+    ],
+)
+def test_a_field_of_a_wrong_shape_gets_a_sentence(function, sentence):
+    problem = MechanicsProblem(square(2), ELASTIC_2D, supports=CLAMP, loads=[Traction("right", (function, 0.0))])
+    with pytest.raises(InputError, match="Traction at 'right', x at t = 1 " + sentence):
+        march(problem, [1.0])
+
+
 def test_a_load_on_a_place_that_the_mesh_lacks_lists_the_places():
     with pytest.raises(MeshError, match="no facets tagged 'rihgt'; it has 'left'"):
         MechanicsProblem(square(1), ELASTIC_2D, supports=CLAMP, loads=[Pressure("rihgt", 1.0)])

@@ -360,7 +360,7 @@ def raised_everywhere(action, kind, word):
 
 @TWO
 def test_wrong_set_ups_are_refused_on_all_ranks_with_one_sentence(shared_path):
-    from pointlaw.errors import MeshError, SetupError
+    from pointlaw.errors import InputError, MeshError, SetupError
     from pointlaw.fem import Displacement, Pressure, TaggedMesh, Traction, read_mesh
 
     everywhere = {
@@ -387,6 +387,12 @@ def test_wrong_set_ups_are_refused_on_all_ranks_with_one_sentence(shared_path):
     }
     for action, kind, word in everywhere.values():
         raised_everywhere(action, kind, word)
+
+    def bad_on_the_right(x, t):
+        return np.where(x[0] > 0.9, np.nan, 0.0)
+
+    bad = plate(world(), loads=[Traction(at("top"), (bad_on_the_right, 0.0))])
+    raised_everywhere(lambda: bad.solve(1.0, 1.0), InputError, "Traction .* x at t = 1 has values that are not finite")
 
     body = plate(world()).body
     raised_everywhere(lambda: body.cells("granite"), MeshError, r"no cells tagged 'granite'; it has 'soft' \(1\)")

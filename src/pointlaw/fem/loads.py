@@ -104,6 +104,7 @@ class BodyForce:
 
 
 Load = Traction | Pressure | BodyForce
+LOADS = (Traction, Pressure, BodyForce)
 
 
 @dataclass
@@ -129,8 +130,18 @@ class Evaluator:
         return number
 
     def over(self, x: np.ndarray, t: float) -> np.ndarray:
-        """Return the values ``[n]`` at coordinates ``x[3, n]``; raises ``InputError`` if they are not finite."""
-        values = np.broadcast_to(np.asarray(self.value(x, t), dtype=float), x.shape[1:])
+        """Return the values ``[n]`` at coordinates ``x[3, n]``; raises ``InputError`` unless they are finite numbers."""
+        given = self.value(x, t)
+        try:
+            values = np.asarray(given, dtype=float)
+        except (TypeError, ValueError):
+            raise InputError(f"{self.what} at t = {t:g} is {given!r}, no numbers.") from None
+        if values.shape not in ((), (1,), x.shape[1:]):
+            raise InputError(
+                f"{self.what} at t = {t:g} has the shape {values.shape}, but there are {x.shape[1]} coordinates x[3, n]: "
+                "return one number for each, [n]."
+            )
+        values = np.broadcast_to(values, x.shape[1:])
         if not np.all(np.isfinite(values)):
             raise InputError(f"{self.what} at t = {t:g} has values that are not finite.")
         return values

@@ -133,6 +133,10 @@ class TaggedMesh:
         return folded[folded < mesh.topology.index_map(tdim).size_local]
 
     def _find(self, where: str | int, dim: int, tags: dolfinx.mesh.MeshTags | None, kind: str) -> np.ndarray:
+        if not isinstance(where, str | int | np.integer):
+            raise MeshError(
+                f"{where!r} is no place; a place is a name, a tag, a Point or a function of the coordinates."
+            )
         values = np.empty(0, dtype=np.int32) if tags is None else tags.values
         present = sorted({int(v) for part in self.mesh.comm.allgather(np.unique(values)) for v in part})
         named = {name: tag for name, (d, tag) in self.names.items() if d == dim}
