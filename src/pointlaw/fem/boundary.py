@@ -25,8 +25,8 @@ AXES = "xyz"
 class Supports:
     """Dirichlet conditions; ``bcs`` is what DOLFINx takes, ``space(axis)`` the space of a displacement component.
 
-    Raises ``MeshError`` for a place that the mesh lacks, ``SetupError`` for a direction it lacks and for what is no list
-    of displacements.
+    Raises ``MeshError`` for a place that the mesh lacks, ``SetupError`` for a direction it lacks and for what is no
+    list of displacements.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ def _collapsed(space: Any) -> tuple[fem.FunctionSpace, fem.FunctionSpace]:
 class Loads:
     """External virtual work of tractions, pressures and body forces; ``work(u, v)`` is its UFL form.
 
-    Raises ``MeshError`` for a place that the mesh lacks, ``SetupError`` for a wrong number of components and for what is
-    no list of loads.
+    Raises ``MeshError`` for a place that the mesh lacks, ``SetupError`` for a wrong number of components and for what
+    is no list of loads.
     """
 
     def __init__(self, V: fem.FunctionSpace, body: TaggedMesh, kinematics: Kinematics, loads: Sequence[Load]):
@@ -119,9 +119,8 @@ class Loads:
 
     def _term(self, load: Load) -> tuple[Load, Any, ufl.Measure]:
         mesh, dim = self._V.mesh, self._V.mesh.geometry.dim
-        what = f"{type(load).__name__} " + (
-            "on the whole body" if load.where is None else f"at {place_name(load.where)}"
-        )
+        where = "on the whole body" if load.where is None else f"at {place_name(load.where)}"
+        what = f"{type(load).__name__} {where}"
         if isinstance(load, Pressure):
             value = self._coefficient(load.value, what)
         else:

@@ -130,7 +130,7 @@ class Evaluator:
         return number
 
     def over(self, x: np.ndarray, t: float) -> np.ndarray:
-        """Return the values ``[n]`` at coordinates ``x[3, n]``; raises ``InputError`` unless they are finite numbers."""
+        """Return the values ``[n]`` at coordinates ``x[3, n]``; raises ``InputError`` unless finite numbers."""
         given = self.value(x, t)
         try:
             values = np.asarray(given, dtype=float)
@@ -138,8 +138,8 @@ class Evaluator:
             raise InputError(f"{self.what} at t = {t:g} is {given!r}, no numbers.") from None
         if values.shape not in ((), (1,), x.shape[1:]):
             raise InputError(
-                f"{self.what} at t = {t:g} has the shape {values.shape}, but there are {x.shape[1]} coordinates x[3, n]: "
-                "return one number for each, [n]."
+                f"{self.what} at t = {t:g} has the shape {values.shape}, but there are {x.shape[1]} coordinates "
+                "x[3, n]: return one number for each, [n]."
             )
         values = np.broadcast_to(values, x.shape[1:])
         if not np.all(np.isfinite(values)):
