@@ -44,8 +44,9 @@ class Point:
             return self
         small = 1e-12 * max(comm.allgather(float(np.abs(x).max(initial=0.0))))
         near = comm.allgather(x[:, distance <= nearest + small].T.tolist())
-        place = min((place for part in near for place in part), key=lambda place: [round(c / small) for c in place])
-        return Point(*place, tolerance=small)
+        places = [place for part in near for place in part]
+        x0, y0, z0 = min(places, key=lambda place: [round(c / small) for c in place])
+        return Point(x0, y0, z0, tolerance=small)
 
     def _distance(self, x: np.ndarray) -> np.ndarray:
         return np.linalg.norm(x - np.array([[self.x], [self.y], [self.z]]), axis=0)

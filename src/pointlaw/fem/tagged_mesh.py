@@ -31,7 +31,8 @@ class TaggedMesh:
     cell_tags, facet_tags
         Integer tags, or ``None`` where the file had none.
     names
-        Physical name to ``(dimension, tag)``.
+        Physical name to ``(dimension, tag)``, followed by the tags of what it shares with other names, if any; the
+        name and its tag then mean all of them.
     source
         File or function the mesh came from, for messages.
     box
@@ -42,7 +43,7 @@ class TaggedMesh:
     mesh: dolfinx.mesh.Mesh
     cell_tags: dolfinx.mesh.MeshTags | None = None
     facet_tags: dolfinx.mesh.MeshTags | None = None
-    names: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    names: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     source: str = "the mesh"
     box: tuple[Array, Array] | None = None
 
@@ -139,17 +140,20 @@ class TaggedMesh:
             )
         values = np.empty(0, dtype=np.int32) if tags is None else tags.values
         present = sorted({int(v) for part in self.mesh.comm.allgather(np.unique(values)) for v in part})
-        named = {name: tag for name, (d, tag) in self.names.items() if d == dim}
+        named = {name: tag for name, (d, tag, *_) in self.names.items() if d == dim}
+        groups = {tag: (tag, *shared) for d, tag, *shared in self.names.values() if d == dim}
         tag = named.get(where) if isinstance(where, str) else int(where)
-        if tag is None or tag not in present:
+        wanted = () if tag is None else groups.get(tag, (tag,))
+        if not set(wanted) & set(present):
+            told = {value for tags in groups.values() for value in tags}
             known = [f"'{name}' ({tag})" for name, tag in named.items()] + [
-                str(value) for value in present if value not in named.values()
+                str(value) for value in present if value not in told
             ]
             raise MeshError(
                 f"{self.source} has no {kind} tagged {place_name(where)}; "
                 f"it has {', '.join(known) if known else 'no tags'}."
             )
-        return np.empty(0, dtype=np.int32) if tags is None else tags.find(tag)
+        return np.empty(0, dtype=np.int32) if tags is None else tags.indices[np.isin(tags.values, wanted)]
 
     def _not_empty(self, entities: np.ndarray, where: Where, kind: str) -> np.ndarray:
         if self.mesh.comm.allreduce(len(entities)) == 0:
