@@ -25,6 +25,9 @@ _prefixes = itertools.count()
 # A multigrid setup beats a factorisation from here on in 3D, even for the m further solves of the tangent.
 DIRECT_LIMIT_3D = 8000
 
+# Relative to the scaled matrix. What moves without strain leaves a pivot of round-off; a contrast of 1e10 leaves more.
+ZERO_PIVOT = 1e-13
+
 
 class ReducedStiffness:
     """``K`` of a bilinear form and the factor of ``PᵀKP``.
@@ -95,7 +98,9 @@ class ReducedStiffness:
         pc = self.ksp.getPC()
         if self.direct and first:
             pc.setFactorSetUpSolverType()
-            pc.getFactorMatrix().setMumpsIcntl(24, 1)  # report zero pivots instead of dividing by them
+            factor = pc.getFactorMatrix()
+            factor.setMumpsIcntl(24, 1)  # report zero pivots instead of dividing by them
+            factor.setMumpsCntl(3, ZERO_PIVOT)
         self.ksp.setUp()
         self.factors += 1
         return int(pc.getFactorMatrix().getMumpsInfog(28)) if self.direct else 0
