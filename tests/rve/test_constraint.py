@@ -150,6 +150,13 @@ def test_faces_with_different_solid_are_refused():
         VolumeElement(unmatched_square(void=True), PLANE, Periodic())
 
 
+def test_faces_with_as_much_solid_in_other_places_are_refused():
+    image = (np.random.default_rng(9).random((6, 6, 6)) < 0.5).astype(int)
+    image[0] = 1
+    with pytest.raises(MeshError, match="across z cannot be matched"):
+        VolumeElement(Image(image, 1.0).mesh(6, voids=[0]), SOLID, Mixed("linear", "linear", "periodic"))
+
+
 def notched(n):
     """The unit square of n × n voxels with half of its right face notched away."""
     image = np.ones((n, n), dtype=int)

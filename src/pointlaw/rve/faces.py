@@ -136,7 +136,10 @@ class Nodes:
             own, others = tie(Face(facets[0], y), Face(facets[1], y), inside, self.reach ** len(along))
             right = others - own
             right[:, inside] = 0.0
-            shares = np.linalg.solve(own[:, inside], right)
+            try:
+                shares = np.linalg.solve(own[:, inside], right)
+            except np.linalg.LinAlgError:  # a node that no solid faces
+                raise self._unmatched(axis, "the solid on one lies beside that on the other") from None
             shares[np.abs(shares) < 1e-14] = 0.0
             weights[rows] = sparse.lil_array(shares)
         return sparse.csr_array(weights)
@@ -154,11 +157,7 @@ class Nodes:
             if len(along) == 1 or len(shares) == 9 or hull.min() >= -self.tolerance:
                 keep = np.abs(shares) > 1e-12
                 return facets[facet][keep], shares[keep]
-        raise MeshError(
-            f"The faces of {self.source} across {AXES[axis]} cannot be matched: the place "
-            f"{self.told(place)} lies on solid on one face only. A periodic cell needs the same solid on "
-            "opposite faces; mesh it periodically, or use LinearDisplacement."
-        )
+        raise self._unmatched(axis, f"the place {self.told(place)} lies on solid on one face only")
 
     def solid(self, axis: int) -> tuple[float, float]:
         """Return how much solid lies on the lower and on the upper face across ``axis``, unit of length^(d − 1)."""
@@ -174,8 +173,10 @@ class Nodes:
         """Raise ``MeshError`` if opposite faces have not the same amount of solid."""
         if not self.same_solid(axis):
             lower, upper = self.solid(axis)
-            raise MeshError(
-                f"The faces of {self.source} across {AXES[axis]} cannot be matched: the solid on them measures "
-                f"{lower:.6g} and {upper:.6g}. A periodic cell needs the same solid on opposite faces; mesh it "
-                "periodically, or use LinearDisplacement."
-            )
+            raise self._unmatched(axis, f"the solid on them measures {lower:.6g} and {upper:.6g}")
+
+    def _unmatched(self, axis: int, why: str) -> MeshError:
+        return MeshError(
+            f"The faces of {self.source} across {AXES[axis]} cannot be matched: {why}. A periodic cell needs the same "
+            "solid on opposite faces; mesh it periodically, fill the voids with a soft law, or use LinearDisplacement."
+        )
