@@ -68,8 +68,10 @@ def weight(kinematics: Kinematics, mesh: dolfinx.mesh.Mesh) -> ufl.core.expr.Exp
 
 
 def default_quadrature_degree(cell: str, degree: int) -> int:
-    """Return the lowest degree that integrates the stiffness of an undistorted element exactly.
+    """Return the lowest degree that integrates the stiffness of an undistorted plane or solid element exactly.
 
     Simplices have strains of order ``degree − 1``; tensor-product cells need ``degree + 1`` Gauss points a direction.
+    Axisymmetric elements have a factor r and a strain u_r/r beside, which no rule integrates exactly; the displacement
+    converges with the order of its degree all the same.
     """
     return max(1, 2 * (degree - 1)) if cell in ("interval", "triangle", "tetrahedron") else 2 * degree

@@ -35,6 +35,7 @@ class VolumeElement:
     ----------
     mesh
         A :class:`TaggedMesh` or DOLFINx mesh of a box-shaped cell on ``MPI.COMM_SELF``, in 2D or 3D; voids are holes.
+        The cell is the ``box`` of the mesh where it has one, else as large as the mesh.
     phases
         A law for each cell tag (physical name or number), or one law for the whole cell.
     constraint
@@ -61,7 +62,8 @@ class VolumeElement:
         For a mesh on several ranks, kinematics that do not fit, a phase without a law or without cells, or solid
         that can move without strain because it is not connected, or only in hinges.
     MeshError
-        For inverted cells, and faces that cannot be matched.
+        For inverted cells, solid that does not reach a face of the box, faces that cannot be matched, and uniform
+        tractions that are not in equilibrium.
     """
 
     def __init__(
