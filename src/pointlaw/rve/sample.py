@@ -289,12 +289,13 @@ def _card(
 ) -> DatasetCard:
     """Return the card of the dataset; the plan is tried on its first path."""
     plan.load([0], law.kinematics)
+    told = describe(law) if parameters is None else parameters  # before it is used: it may count its calls
     rest = law.update(law.kinematics.reference[None], law.initial_state(1), plan.duration / plan.steps)
     return DatasetCard(
         kinematics=law.kinematics.name,
         units=units or Units(),
         teacher=teacher or type(law).__name__,
-        parameters={**(describe(law) if parameters is None else parameters), "sampling": options},
+        parameters={**told, "sampling": options},
         plan=plan.model_dump(mode="json"),
         seeds=[plan.seed],
         stiffness=None if rest.tangent is None else rest.tangent[0].tolist(),
