@@ -302,6 +302,20 @@ def test_a_checkpoint_of_another_law_is_refused_by_all_ranks(shared_path):
     assert fresh.time == 0.0
 
 
+@pytest.mark.mpi(ranks=(2, 3), timeout=120)
+def test_a_point_is_the_same_node_on_every_number_of_ranks():
+    from pointlaw.fem import Displacement, Point
+
+    for place in (Point(0.26, 0.52, tolerance=0.3), Point(0.5, 0.625, tolerance=0.3)):  # the second between two nodes
+        supports = [Displacement(place, x=0.0), Displacement(at("left"), x=0.0, y=0.0)]
+        problem = plate(world(), supports=supports)
+        dofs, owned = problem.supports.bcs[0].dof_indices()
+        x = problem.V.tabulate_dof_coordinates()[dofs[:owned] // 2, :2]
+        found = np.concatenate(world().allgather(x))
+        expected = [[0.25, 0.5]] if place.x == 0.26 else [[0.5, 0.5]]
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 class Ill:
     """Mixed into a law: one point of one rank answers NaN in chosen calls, without saying that it failed."""
 
@@ -431,7 +445,7 @@ def raised_everywhere(action, kind, word):
 
 @TWO
 def test_wrong_set_ups_are_refused_on_all_ranks_with_one_sentence(shared_path):
-    from pointlaw.errors import MeshError, SetupError
+    from pointlaw.errors import InputError, MeshError, SetupError
     from pointlaw.fem import Displacement, Pressure, TaggedMesh, Traction, read_mesh
 
     everywhere = {
@@ -453,10 +467,17 @@ def test_wrong_set_ups_are_refused_on_all_ranks_with_one_sentence(shared_path):
             "prescribes z",
         ),
         "a solid law": (lambda: whole_plate(world(), laws()[0]), SetupError, "does not fit a mesh of dimension 2"),
+        "a body across its axis": (lambda: across_the_axis(world()), MeshError, r"reaches r = -0\.25"),
         "no file": (lambda: read_mesh(shared_path / "none.msh"), MeshError, "There is no mesh file"),
     }
     for action, kind, word in everywhere.values():
         raised_everywhere(action, kind, word)
+
+    def bad_on_the_right(x, t):
+        return np.where(x[0] > 0.9, np.nan, 0.0)
+
+    bad = plate(world(), loads=[Traction(at("top"), (bad_on_the_right, 0.0))])
+    raised_everywhere(lambda: bad.solve(1.0, 1.0), InputError, "Traction .* x at t = 1 has values that are not finite")
 
     body = plate(world()).body
     raised_everywhere(lambda: body.cells("granite"), MeshError, r"no cells tagged 'granite'; it has 'soft' \(1\)")
@@ -478,6 +499,17 @@ def test_mesh_files_that_cannot_be_read_are_refused_on_all_ranks(shared_path):
     world().Barrier()
     for suffix in ("msh", "vtu", "xdmf"):
         raised_everywhere(lambda s=suffix: read_mesh(shared_path / f"a.{s}"), MeshError, rf"a\.{suffix}")
+
+
+def across_the_axis(comm):
+    """Return an axisymmetric body that begins to the left of its axis: only the rank that owns that side sees it."""
+    import dolfinx
+
+    from pointlaw.fem import Displacement, MechanicsProblem
+    from pointlaw.materials import Axisymmetric
+
+    mesh = dolfinx.mesh.create_rectangle(comm, [[-0.25, 0.0], [4.0, 1.0]], [17, 4])
+    return MechanicsProblem(mesh, Axisymmetric(laws()[0]), supports=[Displacement(at("bottom"), y=0.0)])
 
 
 def far_away(x):
