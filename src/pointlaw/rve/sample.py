@@ -118,7 +118,7 @@ def sample(
     teacher, parameters
         Name and description of the material on the card; taken from the material unless given.
     units : Units, optional
-        Names of the units, for the card.
+        Names of the units, for the card; those of the law if it has some, otherwise MPa, 1 and s.
     watch : callable, optional
         Called on rank 0 as ``watch(progress, paths_to_do)`` whenever paths were finished.
 
@@ -293,7 +293,7 @@ def _card(
     rest = law.update(law.kinematics.reference[None], law.initial_state(1), plan.duration / plan.steps)
     return DatasetCard(
         kinematics=law.kinematics.name,
-        units=units or Units(),
+        units=units or law.units or Units(),
         teacher=teacher or type(law).__name__,
         parameters={**told, "sampling": options},
         plan=plan.model_dump(mode="json"),
