@@ -122,6 +122,19 @@ def test_a_teacher_that_is_none_is_refused(check, folder, tmp_path) -> None:
     assert err.startswith("Error: The teacher takes small_strain_3d")
 
 
+def test_a_teacher_is_opened_before_anything_is_measured_and_only_for_a_page(check, folder, tmp_path) -> None:
+    words = ("--data", folder / "other.h5", "--page", tmp_path / "page.png", "--teacher", "nonsense")
+    status, out, err = check(folder / "law.safetensors", *words)
+    assert (status, out) == (1, "")
+    assert err.startswith("Error: There is no law 'nonsense'")
+    for alone in (("j2", "--teacher", "j2"), (folder / "law.safetensors", "--teacher", "j2")):
+        status, out, err = check(*alone)
+        assert (status, out) == (1, "")
+        assert err == (
+            "Error: --teacher is for the page of a learned law: give a law file and --page, or leave it out.\n"
+        )
+
+
 def test_a_formula_is_measured_on_data_and_has_no_page_without(check, folder, tmp_path) -> None:
     status, _, err = check("linear_elastic", "--page", tmp_path / "page.png")
     assert status == 1

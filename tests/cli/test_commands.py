@@ -63,7 +63,8 @@ def test_drive_reads_back_the_strains_that_it_wrote(pointlaw, tmp_path):
     first, again, path = tmp_path / "first.csv", tmp_path / "again.csv", tmp_path / "path.csv"
     pointlaw("drive", "j2", "--component", "12", "--to", 0.01, "--to", 0, "--csv", first)
     table = np.loadtxt(first, delimiter=",", skiprows=1)
-    np.savetxt(path, table[:, :7], delimiter=",", header="time, six strains", fmt="%.17g")
+    names = "strain 11,strain 22,strain 33,strain √2·23,strain √2·13,strain √2·12"
+    np.savetxt(path, table[:, :7], delimiter=",", header=f"time,{names}", fmt="%.17g", encoding="utf-8")
     pointlaw("drive", "j2", "--path", path, "--csv", again)
     np.testing.assert_allclose(np.loadtxt(again, delimiter=",", skiprows=1), table, rtol=1e-13)
 
@@ -157,7 +158,74 @@ def test_a_table_with_too_few_columns_is_refused_with_the_columns_it_needs(point
     path.write_text("time, strain\n0, 0\n1, 0.1\n")
     status, _, err = pointlaw("drive", "j2", "--path", path)
     assert status == 1
-    assert "has 2 columns" in err
+    assert "has the columns time, strain; small_strain_3d (m = 6, 3D) needs time and 11, 22" in err
+
+
+def test_the_columns_of_a_path_go_by_their_names(pointlaw, tmp_path):
+    path, output = tmp_path / "path.csv", tmp_path / "out.csv"
+    path.write_text("# √2·12, time, 33, 23, 13, 22, 11\n0,0,0,0,0,0,0\n0.006,1,0.003,0.004,0.005,0.002,0.001\n")
+    assert pointlaw("drive", "linear_elastic", "--path", path, "--csv", output)[0] == 0
+    last = np.loadtxt(output, delimiter=",", skiprows=1)[-1]
+    np.testing.assert_array_equal(last[:7], [1.0, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006])
+
+
+HEAD = "time,11,22,33,23,13,12\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "sentence"),
+    [
+        ("0,0,0,0,0,0,0\n1,0.01,0,0,0,0,0\n", [], "has no header line, but begins with 0,0,0,0,0,0,0; name"),
+        ("", [], "has no rows; it needs a header line with time and 11, 22, 33"),
+        (HEAD, [], "has no rows"),
+        (HEAD.replace(",", ";") + "0;0;0;0;0;0;0\n", [], "has the columns time;11;22"),
+        (HEAD.replace("22", "11") + "0,0,0,0,0,0,0\n", [], "has the columns time, 11, 11, 33"),
+        (HEAD + "0,0,0,0,0,0,0\n1,0,0\n", [], "is not a table of numbers below its header line"),
+        (HEAD + "0,0,0,0,0,0,0,0\n1,0,0,0,0,0,0,0\n", [], "8 numbers a line for 7 columns"),
+        (HEAD + "0,0,0,0,0,0,0\n1,x,0,0,0,0,0\n", [], "is not a table of numbers below its header line"),
+        (HEAD + "0,0,0,0,0,0,0\n1,1e-3,5e-3,0,0,0,0\n", ["--free"], "leads the strains 22, which --free is to find"),
+        (HEAD + "0,0,0,0,0,0,0\n1,1e-3,0,0,0,0,0\n", ["--steps", 10], "leave out --steps"),
+        (
+            HEAD + "0,0,0,0,0,0,0\n1,1e-3,0,0,0,0,0\n",
+            ["--duration", 1, "--component", "11"],
+            "leave out --duration and --component",
+        ),
+    ],
+)
+def test_a_path_is_applied_as_it_stands_in_the_file_or_refused(pointlaw, tmp_path, content, options, sentence):
+    path = tmp_path / "path.csv"
+    path.write_text(content)
+    status, out, err = pointlaw("drive", "j2", "--path", path, *options)
+    assert (status, out) == (1, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_a_path_from_a_file_leads_one_component_if_the_others_are_free(pointlaw, tmp_path):
+    path, output = tmp_path / "path.csv", tmp_path / "out.csv"
+    path.write_text(HEAD + "0,0,0,0,0,0,0\n1,0,0.001,0,0,0,0\n")
+    assert pointlaw("drive", "linear_elastic", "--path", path, "--free", "--component", 22, "--csv", output)[0] == 0
+    last = np.loadtxt(output, delimiter=",", skiprows=1)[-1]
+    np.testing.assert_allclose(last[1:13], [-3e-4, 1e-3, -3e-4, 0, 0, 0, 0, 210, 0, 0, 0, 0], atol=1e-9)
+
+
+def test_free_at_finite_strain_shears_instead_of_turning(pointlaw, tmp_path):
+    output = tmp_path / "out.csv"
+    assert pointlaw("drive", "neo_hooke", "--component", 12, "--to", 0.3, "--free", "--csv", output)[0] == 0
+    last = np.loadtxt(output, delimiter=",", skiprows=1)[-1]
+    F, P = last[1:10].reshape(3, 3), last[10:19].reshape(3, 3)
+    assert (F[0, 1], F[1, 0]) == (0.3, 0.0)
+    np.testing.assert_allclose(np.diag(P), 0.0, atol=1e-9)
+    np.testing.assert_allclose(P @ F.T, F @ P.T, atol=1e-12)
+    assert P[0, 1] == pytest.approx(1.0 * 0.3, rel=0.01)  # shear modulus 1; normal strains are of second order
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_its_numbers(pointlaw, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, _ = pointlaw("drive", "neo_hooke", "--component", 12, "--to", 0.3, "--free")
+    assert status == 0
+    assert "…" not in out
+    assert "0.299404" in out
 
 
 def test_check_of_a_good_law_prints_its_table_and_ends_with_0(pointlaw):

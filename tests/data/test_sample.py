@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pointlaw.data import respond, sample
+from pointlaw.data import Units, respond, sample
 from pointlaw.errors import InputError
-from pointlaw.materials import J2, LinearElastic, Material, PlaneStrain, PointStatus, Response
+from pointlaw.materials import J2, LinearElastic, Material, PlaneStrain, PointStatus, Response, Scaled
 from pointlaw.paths import drive, gaussian_process
 from pointlaw.tensors import PLANE_STRAIN
 
@@ -16,6 +16,14 @@ def test_a_sampled_law_answers_as_the_point_solver_says() -> None:
     assert data.tangent is not None
     np.testing.assert_allclose(data.tangent[:, 0], np.tile(data.card.stiffness, (5, 1, 1)), rtol=1e-12)
     assert (data.card.teacher, data.card.seeds) == ("PlaneStrain", [1])
+
+
+def test_the_card_has_the_units_of_a_wrapped_law_that_has_any() -> None:
+    law, path = LinearElastic(E=1.0, nu=0.3), gaussian_process(1, seed=0, steps=2, bound=0.01)
+    assert sample(Scaled(law, 2.0), path).card.units == Units()
+    law.units = Units(stress="Pa", time="h")
+    assert sample(Scaled(law, 2.0), path).card.units == Units(stress="Pa", time="h")
+    assert sample(Scaled(law, 2.0), path, units=Units(stress="kPa")).card.units == Units(stress="kPa")
 
 
 def test_steps_of_different_length_are_asked_with_their_own_dt() -> None:

@@ -59,6 +59,23 @@ def mesh_of(cells, points, cell, degree=1):
     return dolfinx.mesh.create_mesh(MPI.COMM_SELF, np.asarray(cells, dtype=np.int64), domain, points)
 
 
+def slit_plate(n=4, comm=MPI.COMM_SELF):
+    """Return a unit plate of n × n cells with a slit from the left side to near its middle: two nodes at each place."""
+    points = [(i / n, j / n) for j in range(n + 1) for i in range(n + 1)]
+    upper = {(n // 2) * (n + 1) + i: len(points) + i for i in range(n // 2)}
+    points += [(i / n, 0.5) for i in range(n // 2)]
+    points = [tuple(x + 0.07 * np.sin(np.pi * x) for x in point) for point in points]  # no round numbers
+    cells = []
+    for j in range(n):
+        for i in range(n):
+            corners = [(j + b) * (n + 1) + i + a for b in (0, 1) for a in (0, 1)]
+            cells.append([upper.get(k, k) for k in corners] if j >= n // 2 else corners)
+    domain = ufl.Mesh(basix.ufl.element("Lagrange", "quadrilateral", 1, shape=(2,)))
+    if comm.rank > 0:
+        cells, points = np.empty((0, 4)), np.empty((0, 2))
+    return dolfinx.mesh.create_mesh(comm, np.array(cells, dtype=np.int64), domain, np.array(points, dtype=float))
+
+
 def move_inner_nodes(mesh, amount, seed=0):
     """Shift the geometry nodes inside the unit body by random vectors of length up to ``amount`` a direction."""
     x, dim = mesh.geometry.x, mesh.geometry.dim

@@ -6,15 +6,18 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from fem_bodies import ELASTIC_2D, PLASTIC_2D, PLASTIC_3D, Spy, square
+from fem_bodies import ELASTIC_2D, PLASTIC_2D, PLASTIC_3D, Spy, mesh_of, slit_plate, square
 
 from pointlaw.data import Scaling, sample
 from pointlaw.errors import InputError, NotConverged
 from pointlaw.fem import (
+    ArcLength,
     Checkpoint,
     Displacement,
     MechanicsProblem,
+    Observer,
     StepController,
+    Traction,
     load_checkpoint,
     march,
     save_checkpoint,
@@ -31,13 +34,13 @@ pytestmark = pytest.mark.fem
 HALVES = {"left half": lambda x: x[0] <= 0.5 + 1e-9, "right half": lambda x: x[0] >= 0.5 - 1e-9}
 
 
-def build(law=PLASTIC_2D, *, n=2, cell="quadrilateral", parts=None, degree=1):
+def build(law=PLASTIC_2D, *, n=2, cell="quadrilateral", parts=None, **options):
     supports = [
         Displacement("left", x=0.0),
         Displacement("bottom", y=0.0),
         Displacement("right", x=lambda t: 0.01 * t if t < 0.75 else 0.01 * (1.5 - t)),
     ]
-    return MechanicsProblem(square(n, cell, parts=parts), law, supports=supports, degree=degree)
+    return MechanicsProblem(square(n, cell, parts=parts), law, supports=supports, **options)
 
 
 def small_network(seed):
@@ -113,6 +116,151 @@ def test_a_failed_run_leaves_its_last_converged_state(tmp_path):
     restarted = build()
     load_checkpoint(tmp_path, restarted, other_laws=True)
     assert restarted.time == caught.value.solution.times[-1] >= 0.5
+
+
+def test_a_run_that_is_interrupted_within_a_step_leaves_the_step_before(tmp_path):
+    twin = build()
+    march(twin, [0.5])
+    law = Spy(PLASTIC_2D)
+
+    class Arm(Observer):
+        def accepted(self, problem, report):
+            law.at = law.calls + 2  # within the next step, when its displacements were already changed
+
+    def interrupt(strain, call):
+        if call == law.at:
+            raise KeyboardInterrupt
+        return False
+
+    law.fail, law.at = interrupt, -1
+    with pytest.raises(KeyboardInterrupt):
+        march(build(law), [0.5, 0.6], observers=[Arm(), Checkpoint(tmp_path, every=100)])
+    restarted = build()
+    load_checkpoint(tmp_path, restarted, other_laws=True)
+    assert restarted.time == 0.5
+    np.testing.assert_array_equal(restarted.u.x.array, twin.u.x.array)
+    np.testing.assert_array_equal(restarted.regions["body"].committed[0], twin.regions["body"].committed[0])
+
+
+@pytest.mark.parametrize("formulation", ["displacement", "mixed"])
+def test_a_checkpoint_within_a_step_is_that_of_the_last_accepted_one(tmp_path, formulation):
+    problem, restarted = (build(formulation=formulation) for _ in range(2))
+    march(problem, [0.5])
+    accepted = problem.formulation.unknown.x.array.copy()
+    problem.solve(0.6, 0.1)
+    assert np.abs(problem.formulation.unknown.x.array - accepted).max() > 1e-4
+    save_checkpoint(tmp_path, problem)
+    load_checkpoint(tmp_path, restarted)
+    np.testing.assert_array_equal(restarted.formulation.unknown.x.array, accepted)
+
+
+def slit_problem():
+    supports = [
+        Displacement(lambda x: np.isclose(x[1], 0.0), x=0.0, y=0.0),
+        Displacement(lambda x: np.isclose(x[1], 1.0), x=0.0, y=lambda t: 0.01 * t),
+    ]
+    return MechanicsProblem(slit_plate(), PLASTIC_2D, supports=supports)
+
+
+def test_the_lips_of_a_crack_keep_their_own_displacements(tmp_path):
+    problem, restarted = slit_problem(), slit_problem()
+    march(problem, [1.0])
+    lips = np.flatnonzero(np.all(np.isclose(problem.V.tabulate_dof_coordinates(), [0.0, 0.57, 0.0]), axis=1))
+    assert np.ptp(problem.u.x.array.reshape(-1, 2)[lips, 1]) > 0.005  # two nodes at one place, far apart by now
+    save_checkpoint(tmp_path, problem)
+    load_checkpoint(tmp_path, restarted)
+    np.testing.assert_array_equal(restarted.u.x.array, problem.u.x.array)
+
+
+def test_nodes_are_found_in_any_order_within_their_cell(folder):
+    # Elements of degree 3 turn the nodes on an edge as the numbers of its ends command, which depend on the partition.
+    problem, twin = build(), build()
+    march(twin, [0.5])
+    with h5py.File(next(folder.glob("*.h5")), "r+") as file:
+        file["cell_nodes"][...] = file["cell_nodes"][()][:, ::-1]
+    load_checkpoint(folder, problem)
+    np.testing.assert_array_equal(problem.u.x.array, twin.u.x.array)
+
+
+def test_cells_that_lie_at_one_place_are_refused(tmp_path):
+    def problem():
+        corners = [[0, 0], [1, 0], [0, 1], [1, 1]]
+        mesh = mesh_of([[0, 1, 2, 3], [4, 5, 6, 7]], corners * 2, "quadrilateral")
+        return MechanicsProblem(mesh, ELASTIC_2D, supports=[Displacement(lambda x: np.isclose(x[0], 0.0), x=0, y=0)])
+
+    save_checkpoint(tmp_path, problem())
+    with pytest.raises(InputError, match="cells that lie at one place cannot be told apart"):
+        load_checkpoint(tmp_path, problem())
+
+
+@pytest.mark.parametrize("every", [0, -2])
+def test_every_so_many_steps_is_at_least_every_one(tmp_path, every):
+    with pytest.raises(InputError, match=f"Checkpoint: every = {every} must be at least 1"):
+        Checkpoint(tmp_path, every=every)
+
+
+# Paths with a load factor -------------------------------------------------------------------------------------------
+
+
+def pulled(law=PLASTIC_2D, **options):
+    pull = Traction("right", (lambda t: 10.0 * t, 0.0))
+    return MechanicsProblem(square(2), law, supports=[Displacement("left", x=0.0, y=0.0)], loads=[pull], **options)
+
+
+@pytest.fixture
+def path_folder(tmp_path):
+    """A checkpoint of a path, and the path itself."""
+    path = ArcLength(pulled())
+    march(path, [0.001, 0.002], observers=[Checkpoint(tmp_path / "path")])
+    return tmp_path / "path", path
+
+
+@pytest.mark.parametrize("formulation", ["displacement", "mixed"])
+def test_a_path_goes_on_with_its_load_factor(tmp_path, formulation):
+    path = ArcLength(pulled(formulation=formulation))
+    march(path, [0.001, 0.002], observers=[Checkpoint(tmp_path)])
+    restarted = ArcLength(pulled(formulation=formulation))
+    load_checkpoint(tmp_path, restarted)
+    assert restarted.time == path.time == 0.002
+    assert restarted.load == restarted.problem.time == path.load > 0.1
+    np.testing.assert_array_equal(restarted.direction, path.direction)
+    for run in (path, restarted):
+        march(run, [0.003])
+    assert restarted.load == pytest.approx(path.load, rel=1e-10)
+    np.testing.assert_allclose(restarted.u.x.array, path.u.x.array, atol=1e-14)
+
+
+def test_the_problem_of_a_path_may_go_on_alone_at_its_load_factor(path_folder):
+    folder, path = path_folder
+    problem = pulled()
+    load_checkpoint(folder, problem)
+    assert problem.time == path.load
+    np.testing.assert_allclose(problem.reaction("left"), [-10.0 * path.load, 0.0], rtol=1e-7, atol=1e-7)
+    assert problem.solve(path.load, 1.0).iterations == 0
+
+
+def test_a_path_that_has_not_begun_is_not_given_a_direction(tmp_path):
+    save_checkpoint(tmp_path, ArcLength(pulled()))
+    restarted = ArcLength(pulled())
+    load_checkpoint(tmp_path, restarted)
+    assert not restarted.moved
+    march(restarted, [0.001])
+    assert restarted.load > 0
+
+
+def test_a_path_does_not_go_on_from_a_state_without_direction(tmp_path):
+    problem, path = pulled(), ArcLength(pulled())
+    march(problem, [0.1], observers=[Checkpoint(tmp_path)])
+    with pytest.raises(
+        InputError, match=r"was written by a MechanicsProblem and knows no direction .* make the ArcLength"
+    ):
+        load_checkpoint(tmp_path, path)
+    assert path.time == path.load == 0.0
+    load_checkpoint(tmp_path, path.problem)
+    assert ArcLength(path.problem).load == 0.1
+
+
+# How positions are compared -----------------------------------------------------------------------------------------
 
 
 def test_nodes_are_found_again_though_rounding_moved_them():
@@ -205,6 +353,17 @@ def test_a_checkpoint_without_the_names_of_its_laws_is_read_on_demand_only(folde
     problem = build()
     load_checkpoint(folder, problem, other_laws=True)
     assert problem.time == 0.5
+
+
+def test_a_checkpoint_that_does_not_know_the_nodes_of_cells_is_refused(folder):
+    with h5py.File(next(folder.glob("*.h5")), "r+") as file:
+        del file["cell_nodes"]
+    problem = build()
+    with pytest.raises(
+        InputError, match="written by an early pointlaw, whose checkpoints do not tell nodes at one place"
+    ):
+        load_checkpoint(folder, problem)
+    assert unchanged(problem)
 
 
 def test_other_regions_are_refused(folder):

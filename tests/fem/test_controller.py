@@ -75,6 +75,7 @@ def test_a_converged_step_with_a_senseless_factor_is_cut_all_the_same():
         ({"dt": 0.0}, "dt = 0.0"),
         ({"dt": -1.0}, "dt = -1.0"),
         ({"dt": math.nan}, "dt = nan"),
+        ({"max_dt": 0.0}, "max_dt = 0.0"),
         ({"min_dt": 2.0, "max_dt": 1.0}, "min_dt <= max_dt"),
         ({"min_dt": -1.0}, "min_dt"),
         ({"cut": 1.0}, "cut = 1.0"),
@@ -95,3 +96,9 @@ def test_fixed_steps_keep_their_length_and_give_up_at_once():
     kept, refused = fixed.decide(report(), 0.1), fixed.decide(report(converged=False), 0.2)
     assert (kept.accept, kept.next_dt) == (True, 0.2)
     assert (refused.accept, refused.reason) == (False, "DIVERGED_MAX_IT")
+
+
+@pytest.mark.parametrize("dt", [0.0, -1.0, math.nan])
+def test_a_fixed_step_that_does_not_go_forward_is_refused(dt):
+    with pytest.raises(InputError, match=f"FixedStep: dt = {dt} must be > 0"):
+        FixedStep(dt)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fem_bodies import ELASTIC_2D, ELASTIC_3D, cube, square
+from fem_bodies import ELASTIC_2D, ELASTIC_3D, cube, mesh_of, square
 
 from pointlaw.errors import InputError, MeshError, SetupError
 from pointlaw.fem import BodyForce, Displacement, MechanicsProblem, Point, Pressure, Traction, march
@@ -119,6 +119,43 @@ def test_a_point_where_no_node_is_is_an_error():
         MechanicsProblem(square(2), ELASTIC_2D, supports=[*CLAMP, Displacement(Point(0.123, 0.4), y=0.0)])
 
 
+def held(problem):
+    """Return the places ``[n, 2]`` of the nodes that the first support holds in x."""
+    dofs = problem.supports.bcs[0].dof_indices()[0]
+    return problem.V.tabulate_dof_coordinates()[np.unique(dofs // 2), :2]
+
+
+def held_at(point, body=None, **options):
+    supports = [Displacement(point, x=0.0), *CLAMP]
+    return held(MechanicsProblem(body or square(10), ELASTIC_2D, supports=supports, **options))
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+def test_a_point_is_the_nearest_of_the_nodes_within_its_tolerance(degree):
+    np.testing.assert_allclose(held_at(Point(0.52, 0.0, tolerance=0.2), degree=degree), [[0.5, 0.0]], atol=1e-12)
+
+
+def test_a_point_in_the_middle_between_nodes_is_one_of_them():
+    np.testing.assert_allclose(held_at(Point(0.55, 0.25, tolerance=0.2)), [[0.5, 0.2]], atol=1e-12)
+
+
+def test_a_point_on_a_slit_is_both_of_its_lips():
+    # Two squares side by side that share no node: (1, 0) and (1, 1) are there twice.
+    x = [[0, 0], [1, 0], [0, 1], [1, 1], [1, 0], [2, 0], [1, 1 + 1e-15], [2, 1]]
+    body = mesh_of([[0, 1, 2, 3], [4, 5, 6, 7]], x, "quadrilateral")
+    supports = [
+        Displacement(Point(1.02, 0.99, tolerance=0.1), x=0.0),
+        *(Displacement(lambda x, a=a: np.isclose(x[0], a), x=0, y=0) for a in (0.0, 2.0)),
+    ]
+    np.testing.assert_allclose(held(MechanicsProblem(body, ELASTIC_2D, supports=supports)), [[1, 1], [1, 1]])
+
+
+def test_a_field_may_be_prescribed_at_a_point():
+    supports = [*CLAMP, Displacement(Point(1.02, 0.98, tolerance=0.1), x=lambda x, t: 0.01 * t * x[1])]
+    x, u = displacement(solved(supports=supports))
+    assert u[np.all(np.isclose(x, 1.0), axis=1), 0] == pytest.approx(0.01, rel=1e-12)
+
+
 def test_a_support_by_a_function_of_the_coordinates_holds_nodes():
     supports = [Displacement(lambda x: np.isclose(x[0], 0.0), x=0.0, y=0.0), Displacement("right", x=0.01)]
     x, u = displacement(solved(supports=supports))
@@ -184,6 +221,53 @@ def test_a_three_dimensional_body_balances_all_loads():
 def test_a_load_with_a_component_too_few_is_refused():
     with pytest.raises(SetupError, match="Traction at 'right' has 3 components, but the mesh has 2 dimensions"):
         MechanicsProblem(square(1), ELASTIC_2D, supports=CLAMP, loads=[Traction("right", (1.0, 0.0, 0.0))])
+
+
+@pytest.mark.parametrize(
+    ("load", "sentence"),
+    [
+        (Traction("right", 5.0), r"Traction at 'right' has the value 5\.0; give one for each direction"),
+        (Traction("right", lambda t: (t, 0.0)), r"the value a function; give one for each direction"),
+        (Traction("right", None), r"the value None; give one for each direction"),
+        (Traction("right", "xy"), r"the value 'xy'; give one for each direction"),
+        (BodyForce(-9.81), r"BodyForce on the whole body has the value -9\.81; give one for each direction"),
+        (Traction((1.0, 0.0), (1.0, 0.0)), r"\(1\.0, 0\.0\) is no place; a place is a name, a tag, a Point or a func"),
+        (BodyForce((0.0, 1.0), where=2.5), r"2\.5 is no place"),
+        (Displacement("right", x=1.0), r"A load is a Traction or a Pressure or a BodyForce; a Displacement is none"),
+    ],
+)
+def test_a_load_that_makes_no_sense_gets_a_sentence(load, sentence):
+    with pytest.raises(InputError, match=sentence):
+        MechanicsProblem(square(1), ELASTIC_2D, supports=CLAMP, loads=[load])
+
+
+@pytest.mark.parametrize(
+    ("supports", "sentence"),
+    [
+        ([Displacement((0.0, 0.0), x=0.0)], r"\(0\.0, 0\.0\) is no place; a place is a name, a tag, a Point or a func"),
+        ([Displacement(None, x=0.0)], "None is no place"),
+        ([Traction("right", (1.0, 0.0))], r"A support is a Displacement; a Traction is none"),
+        (Displacement("left", x=0.0), r"supports are a list; got Displacement"),
+    ],
+)
+def test_a_support_that_makes_no_sense_gets_a_sentence(supports, sentence):
+    with pytest.raises(InputError, match=sentence):
+        MechanicsProblem(square(1), ELASTIC_2D, supports=supports)
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda x, t: np.zeros(3), r"has the shape \(3,\), but there are \d+ coordinates x\[3, n\]"),
+        (lambda x, t: x, r"has the shape \(3, \d+\), but"),
+        (lambda x, t: "much", "is 'much', no numbers"),
+        (lambda x, t: None, "has values that are not finite"),
+    ],
+)
+def test_a_field_of_a_wrong_shape_gets_a_sentence(function, sentence):
+    problem = MechanicsProblem(square(2), ELASTIC_2D, supports=CLAMP, loads=[Traction("right", (function, 0.0))])
+    with pytest.raises(InputError, match="Traction at 'right', x at t = 1 " + sentence):
+        march(problem, [1.0])
 
 
 def test_a_load_on_a_place_that_the_mesh_lacks_lists_the_places():

@@ -82,6 +82,14 @@ def test_a_step_that_a_requested_time_shortened_does_not_shorten_the_next_one():
     np.testing.assert_allclose(lengths, [0.4, 0.01, 0.4])
 
 
+def test_a_law_limits_the_step_after_one_that_a_requested_time_shortened():
+    law = Spy(PLASTIC_2D, ask=lambda strain, dt: 1.5)
+    controller = StepController(dt=0.4, grow=2.0, easy_iterations=50)
+    lengths = np.diff([0.0, *march(problem_with(law), [0.01, 1.0], controller).times])
+    assert np.all(lengths[1:] <= 1.5 * lengths[:-1] * (1 + 1e-9))
+    assert lengths[1] == pytest.approx(0.015, rel=0.02)
+
+
 def test_easy_steps_grow_up_to_max_dt():
     solution = march(problem_with(), [1.0], StepController(dt=0.05, grow=2.0, max_dt=0.3, easy_iterations=50))
     lengths = np.diff([0.0, *solution.times])
@@ -205,7 +213,9 @@ def test_stats_count_what_the_law_saw():
     assert solution.stats.seconds > 0
 
 
-@pytest.mark.parametrize("times", [[], [1.0, 0.5], [0.5, 0.5], [0.0, 1.0], [-1.0], [np.nan], [np.inf], [[1.0, 2.0]]])
+@pytest.mark.parametrize(
+    "times", [[], ["a"], [None], {}, [1.0, 0.5], [0.5, 0.5], [0.0, 1.0], [-1.0], [np.nan], [np.inf], [[1.0, 2.0]]]
+)
 def test_times_that_do_not_increase_from_the_start_are_refused(times):
     problem = problem_with()
     with pytest.raises(InputError, match="times must"):
@@ -223,5 +233,28 @@ def test_a_step_that_did_not_converge_cannot_be_accepted_by_hand():
     problem = problem_with(failing_when(lambda dt: True))
     report = problem.solve(1.0, 1.0)
     assert not report.converged
-    with pytest.raises(ValueError, match="did not converge"):
+    with pytest.raises(InputError, match="did not converge"):
         problem.accept(report)
+
+
+def test_only_the_step_that_was_tried_last_can_be_accepted_and_once():
+    problem = problem_with()
+    first = problem.solve(0.5, 0.5)
+    problem.accept(first)
+    state, u = problem.regions["body"].history.committed.copy(), problem.u.x.array.copy()
+
+    def refused(report):
+        with pytest.raises(InputError, match="cannot be accepted: it was accepted or rejected before, or another was"):
+            problem.accept(report)
+        problem.reject()
+        np.testing.assert_array_equal(problem.regions["body"].history.committed, state)
+        np.testing.assert_array_equal(problem.u.x.array, u)
+        assert problem.time == 0.5
+
+    refused(first)
+    rejected = problem.solve(0.75, 0.25)
+    problem.reject()
+    refused(rejected)
+    overtaken = problem.solve(0.75, 0.25)
+    problem.solve(1.0, 0.5)
+    refused(overtaken)

@@ -10,8 +10,9 @@ import pytest
 import ufl
 from dolfinx import fem
 
-from pointlaw.errors import MeshError
-from pointlaw.fem import read_mesh
+from pointlaw.errors import MeshError, SetupError
+from pointlaw.fem import Displacement, MechanicsProblem, read_mesh
+from pointlaw.materials import LinearElastic, PlaneStrain
 
 meshio = pytest.importorskip("meshio")
 gmsh = pytest.importorskip("gmsh")
@@ -142,6 +143,90 @@ def test_an_abaqus_file_keeps_its_sets_as_names(tmp_path):
     facet = dolfinx.mesh.compute_midpoints(body.mesh, 1, body.facets("clamped"))
     np.testing.assert_allclose(facet, [[0, 0.5, 0]])
     assert integral(fem.Constant(body.mesh, 1.0) * ufl.dx(body.mesh)) == pytest.approx(2.0)
+
+
+ROW = (
+    "*NODE\n1, 0, 0, 0\n2, 1, 0, 0\n3, 2, 0, 0\n4, 3, 0, 0\n5, 0, 1, 0\n6, 1, 1, 0\n7, 2, 1, 0\n8, 3, 1, 0\n"
+    "*ELEMENT, TYPE={}\n1, 1, 2, 6, 5\n2, 2, 3, 7, 6\n3, 3, 4, 8, 7\n"
+)
+
+
+def places(body, name):
+    """Return x of the middles of the cells of a part, in order."""
+    return np.sort(dolfinx.mesh.compute_midpoints(body.mesh, body.dim, body.cells(name))[:, 0]).tolist()
+
+
+def test_sets_of_an_abaqus_file_that_overlap_keep_all_their_cells(tmp_path):
+    path = tmp_path / "row.inp"
+    sets = (
+        "*ELSET, ELSET=STEEL\n1, 2\n*ELSET, ELSET=RUBBER\n3\n*ELSET, ELSET=OUTPUT\n2, 3\n*ELSET, ELSET=ALL\n1, 2, 3\n"
+    )
+    path.write_text(ROW.format("CPS4") + sets)
+    body = read_mesh(path)
+    found = {name: places(body, name) for name in body.names}
+    assert found == {"STEEL": [0.5, 1.5], "RUBBER": [2.5], "OUTPUT": [1.5, 2.5], "ALL": [0.5, 1.5, 2.5]}
+    law = PlaneStrain(LinearElastic(1.0, 0.3))
+    clamp = [Displacement(lambda x: np.isclose(x[0], 0.0), x=0.0, y=0.0)]
+    problem = MechanicsProblem(body, {"STEEL": law, "RUBBER": law}, supports=clamp)
+    assert [len(region.cells) for region in problem.regions.values()] == [2, 1]
+    with pytest.raises(SetupError, match=r"1 cells of .* have no material and 1 have two"):
+        MechanicsProblem(body, {"OUTPUT": law, "RUBBER": law}, supports=clamp)
+
+
+@pytest.mark.parametrize("kind", ["CPE4", "CPE4RH", "CAX4", "CPS4I", "cpe4r"])
+def test_the_formulation_of_an_abaqus_element_makes_no_difference(tmp_path, kind):
+    path = tmp_path / "row.inp"
+    path.write_text(ROW.format(kind) + "*ELEMENT OUTPUT\nS\n")
+    assert integral(fem.Constant(read_mesh(path).mesh, 1.0) * ufl.dx) == pytest.approx(3.0)
+
+
+def test_an_abaqus_element_that_is_not_read_is_named(tmp_path):
+    path = tmp_path / "row.inp"
+    path.write_text(ROW.format("COH2D4"))
+    with pytest.raises(MeshError, match=r"row\.inp: Element type not available: COH2D4"):
+        read_mesh(path)
+
+
+def two_squares(path, groups, *, everything=0):
+    """Write two squares side by side; ``groups[name] = (dim, numbers)`` of curves or surfaces from left to right."""
+    gmsh.initialize(interruptible=False)
+    try:
+        gmsh.option.setNumber("General.Terminal", 0)
+        for x in (0.0, 1.0):
+            gmsh.model.occ.addRectangle(x, 0, 0, 1, 1)
+        gmsh.model.occ.fragment([(2, 1)], [(2, 2)])
+        gmsh.model.occ.synchronize()
+        order = {
+            dim: sorted(gmsh.model.getEntities(dim), key=lambda e: gmsh.model.occ.getCenterOfMass(*e)) for dim in (1, 2)
+        }
+        for number, (name, (dim, members)) in enumerate(groups.items(), start=3):
+            gmsh.model.addPhysicalGroup(dim, [order[dim][k][1] for k in members], number, name)
+        gmsh.option.setNumber("Mesh.MeshSizeMax", 2.0)
+        gmsh.option.setNumber("Mesh.SaveAll", everything)
+        gmsh.model.mesh.generate(2)
+        gmsh.write(str(path))
+    finally:
+        gmsh.finalize()
+    return path
+
+
+def test_groups_of_a_gmsh_file_that_overlap_keep_all_their_parts(tmp_path):
+    # The curves from left to right: left, the bottoms and tops, the one between the squares, right.
+    groups = {"steel": (2, [0]), "all": (2, [0, 1]), "corner": (1, [0, 1]), "bottom": (1, [1, 4]), "left": (1, [0])}
+    body = read_mesh(two_squares(tmp_path / "two.msh", groups))
+    areas = {name: len(body.cells(name)) / len(body.cells("all")) for name in ("steel", "all")}
+    assert areas == {"steel": 0.5, "all": 1.0}
+    lengths = {}
+    for name in ("corner", "bottom", "left"):
+        ds = ufl.Measure("ds", domain=body.mesh, subdomain_data=[(1, body.boundary(name))])
+        lengths[name] = integral(fem.Constant(body.mesh, 1.0) * ds(1))
+    assert lengths == pytest.approx({"corner": 2.0, "bottom": 2.0, "left": 1.0})
+    assert np.array_equal(body.facets(5), body.facets("corner"))  # its number in the file means all of it, too
+
+
+def test_a_part_of_a_gmsh_file_in_no_group_is_refused(tmp_path):
+    with pytest.raises(MeshError, match="1 of 2 parts of the body in no physical group"):
+        read_mesh(two_squares(tmp_path / "two.msh", {"steel": (2, [0])}, everything=1))
 
 
 def test_a_nastran_file_keeps_its_property_numbers(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from fem_bodies import ELASTIC_2D, ELASTIC_3D, PLASTIC_2D, Spy, cube, mesh_of, square
 
 from pointlaw.errors import SetupError
-from pointlaw.fem import BodyForce, Displacement, MechanicsProblem, TaggedMesh, Traction, march
+from pointlaw.fem import BodyForce, Displacement, MechanicsProblem, Point, TaggedMesh, Traction, march
+from pointlaw.materials import J2, FinitePlaneStrain, LinearElastic, NeoHooke, PlaneStrain
 
 pytestmark = pytest.mark.fem
 
@@ -104,6 +105,143 @@ def test_a_law_that_answers_infinite_stress_without_saying_so_fails_the_step():
 
     report = MechanicsProblem(square(2), Silent(ELASTIC_2D), supports=[*HOLD, PULL]).solve(1.0, 1.0)
     assert report.reason == "MATERIAL_FAILED"
+
+
+# Convergence in any system of units -----------------------------------------------------------------------------------
+
+STEEL = LinearElastic(E=210e9, nu=0.3)  # Pa
+
+
+def scaled(body, length):
+    """Return the unit body at another size; it keeps the names of its sides."""
+    body.mesh.geometry.x[:] *= length
+    return body
+
+
+@pytest.mark.parametrize("length", [1e-6, 1e-7])
+def test_a_line_search_ends_in_equilibrium_at_any_size(length):
+    # PETSc's search 'cp' takes a work of 1e-15 for the end, in whatever unit.
+    def mean_stress(size):
+        law = J2(E=1e3, nu=0.3, yield_stress=2.0, H=20.0)
+        supports = [Displacement("left", x=0, y=0, z=0), Displacement("right", x=0.01 * size)]
+        options = {"snes_linesearch_type": "cp"}
+        problem = MechanicsProblem(scaled(cube(2), size), law, supports=supports, petsc_options=options)
+        report = problem.solve(1.0, 1.0)
+        assert report.converged
+        assert report.norms[-1] <= 1e-8 * np.linalg.norm(problem.reaction("right")) * 2
+        return problem.reaction("right")[0] / size**2
+
+    assert mean_stress(length) == pytest.approx(mean_stress(1.0), rel=1e-7)
+
+
+def test_an_end_that_petsc_calls_converged_without_equilibrium_is_none():
+    options = {"snes_linesearch_type": "cp", "snes_linesearch_atol": 1e3}
+    report = MechanicsProblem(square(2), PLASTIC_2D, supports=[*HOLD, PULL], petsc_options=options).solve(1.0, 1.0)
+    assert not report.converged
+    assert report.reason == "NO_EQUILIBRIUM (CONVERGED_FNORM_ABS)"
+
+
+@pytest.mark.parametrize("length", [1e-5, 1e-7])
+def test_a_small_soft_body_bends_as_a_large_one_does(length):
+    def deflection(size):
+        problem = MechanicsProblem(
+            scaled(cube(2), size),
+            NeoHooke(mu=300.0, K=10e3),  # Pa
+            supports=[Displacement("left", x=0, y=0, z=0)],
+            loads=[Traction("right", (0.0, 50.0, 0.0))],
+        )
+        report = problem.solve(1.0, 1.0)
+        assert report.converged
+        return problem.u.x.array.max() / size, report.iterations
+
+    (small, iterations), (large, as_many) = deflection(length), deflection(1.0)
+    assert small == pytest.approx(large, rel=1e-9)
+    assert small > 0.1
+    assert iterations == as_many > 3
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e-12], ids=["Pa", "MPa", "TPa"])
+@pytest.mark.parametrize("kind", ["plane", "degree 2", "solid", "mixed", "finite"])
+def test_a_rigid_shift_is_solved_at_once_in_any_unit(kind, unit):
+    steel = LinearElastic(E=210e9 * unit, nu=0.49 if kind == "mixed" else 0.3)
+    rubber = NeoHooke(mu=80e9 * unit, K=160e9 * unit)
+    law = {"solid": steel, "finite": FinitePlaneStrain(rubber)}.get(kind, PlaneStrain(steel))
+    body = cube(4) if kind == "solid" else square(8)
+    shift = {"x": 0.03, "y": -0.017} | ({"z": 1.0} if kind == "solid" else {})
+    supports = [Displacement(side, **shift) for side in ("left", "right")]
+    options = {"degree 2": {"degree": 2}, "mixed": {"formulation": "mixed"}}.get(kind, {})
+    problem = MechanicsProblem(body, law, supports=supports, **options)
+    report = problem.solve(1.0, 1.0)
+    assert report.converged
+    assert report.iterations <= (2 if kind == "mixed" else 1)
+    dim = body.mesh.geometry.dim
+    np.testing.assert_allclose(
+        problem.u.x.array.reshape(-1, dim), [list(shift.values())] * (len(problem.u.x.array) // dim)
+    )
+
+
+def test_balanced_loads_without_any_reaction_can_be_held():
+    supports = [Displacement(Point(0.0, 0.0), x=0.0, y=0.0), Displacement(Point(1.0, 0.0), y=0.0)]
+    pull = 1e8  # Pa
+    loads = [
+        Traction(side, (lambda t, s=sign: s * pull * min(t, 1.0), 0.0)) for side, sign in (("right", 1), ("left", -1))
+    ]
+    problem = MechanicsProblem(square(8), PlaneStrain(STEEL), supports=supports, loads=loads)
+    solution = march(problem, [1.0, 2.0, 3.0])
+    assert [report.iterations for report in solution.reports] == [1, 0, 0]
+    stretch = pull * (1 - 0.3**2) / 210e9
+    np.testing.assert_allclose(problem.u.x.array.max(), stretch, rtol=1e-9)
+
+
+@pytest.mark.parametrize("law", [STEEL, NeoHooke(mu=80e9, K=160e9)], ids=["small strain", "finite strain"])
+def test_a_law_whose_stress_at_rest_is_round_off_stays_at_rest(law):
+    class Rounded(Spy):
+        def update(self, strain, state, dt, *, tangent=True):
+            answer = super().update(strain, state, dt, tangent=tangent)
+            answer.stress += 1e-16 * 2e11 * np.random.default_rng(0).normal(size=answer.stress.shape)
+            return answer
+
+    problem = MechanicsProblem(cube(3), Rounded(law), supports=[Displacement("left", x=0, y=0, z=0)])
+    solution = march(problem, [1.0, 2.0])
+    assert solution.stats.iterations <= 4
+    assert np.abs(problem.u.x.array).max() < 1e-14
+
+
+@pytest.mark.parametrize("load", [1e4, 1.0])
+def test_a_load_that_finite_strain_can_hardly_resolve_is_solved_as_far_as_it_can(load):
+    # The law is given 1 + ∇u, and ∇u is 5e-12 · load here: of 16 digits 5 are left for the lightest load.
+    K, G = 160e9, 80e9
+    supports, loads = [Displacement("left", x=0, y=0, z=0)], [Traction("right", (0.0, load, 0.0))]
+    small = MechanicsProblem(
+        cube(2),
+        LinearElastic(E=9 * K * G / (3 * K + G), nu=(3 * K - 2 * G) / (6 * K + 2 * G)),
+        supports=supports,
+        loads=loads,
+    )
+    finite = MechanicsProblem(cube(2), NeoHooke(mu=G, K=K), supports=supports, loads=loads)
+    assert small.solve(1.0, 1.0).converged
+    report = finite.solve(1.0, 1.0)
+    assert report.converged
+    assert report.iterations <= 3
+    np.testing.assert_allclose(finite.u.x.array, small.u.x.array, atol=1e-4 * small.u.x.array.max())
+
+
+def test_a_boundary_that_moves_is_moved_though_its_length_is_a_small_number_among_forces():
+    # All nodes are prescribed: the residual of a step is that length alone.
+    pull = Displacement(lambda x: x[0] < 2.0, x=lambda x, t: 1e-3 * t * x[0], y=0.0)
+    problem = MechanicsProblem(square(1), PlaneStrain(STEEL), supports=[pull])
+    march(problem, [1.0, 2.0, 3.0])
+    assert problem.u.x.array.max() == pytest.approx(3e-3)
+    assert problem.reaction("right")[0] == pytest.approx(3e-3 * 210e9 * 0.7 / (1.3 * 0.4), rel=1e-9)
+
+
+def test_a_tolerance_of_ones_own_replaces_that_of_round_off():
+    def solved(atol):
+        supports = [Displacement(side, x=0.03, y=-0.017) for side in ("left", "right")]
+        return MechanicsProblem(square(4), PlaneStrain(STEEL), supports=supports, atol=atol).solve(1.0, 1.0)
+
+    assert solved(1.0).iterations == 1
+    assert solved(0.0).iterations > 1
 
 
 # Singular systems ---------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from fem_bodies import ELASTIC_2D, PLASTIC_2D, PLASTIC_3D, Spy, cube, square
 
-from pointlaw.errors import MeshError, SetupError
+from pointlaw.errors import InputError, MeshError, SetupError
 from pointlaw.fem import Displacement, ForceTable, MechanicsProblem, Paraview, Progress, Traction, march
+from pointlaw.materials import Axisymmetric, LinearElastic
 
 pytestmark = pytest.mark.fem
 
@@ -53,11 +54,32 @@ def test_the_mean_displacement_weighs_by_area():
     assert table.displacement[-1][1] == pytest.approx(1.0 / 3.0, rel=1e-12)
 
 
+def test_the_mean_displacement_of_a_disc_weighs_by_the_area_of_its_rings():
+    cone = [Displacement("bottom", y=0.0), Displacement("top", y=lambda x, t: t * x[0])]
+    problem = MechanicsProblem(square(4), Axisymmetric(LinearElastic(E=1000.0, nu=0.0)), supports=cone)
+    table = ForceTable("top")
+    march(problem, [1.0], observers=[table])
+    # Of a circular disc of radius 1: ∫ r · 2πr dr / π.
+    assert table.displacement[-1][1] == pytest.approx(2.0 / 3.0, rel=1e-12)
+
+
+def test_the_mean_displacement_of_the_axis_is_that_by_length():
+    stretch = [Displacement("bottom", y=0.0), Displacement("top", y=1.0)]
+    problem = MechanicsProblem(square(4), Axisymmetric(LinearElastic(E=1000.0, nu=0.0)), supports=stretch)
+    table = ForceTable("left")
+    march(problem, [1.0], observers=[table])
+    assert table.displacement[-1][1] == pytest.approx(0.5, rel=1e-12)
+
+
 def test_the_table_of_a_second_march_goes_on_and_does_not_begin_again(tmp_path):
-    problem, table = problem_with(), ForceTable("right")
+    problem, table = problem_with(), ForceTable("right", tmp_path / "force.csv")
     march(problem, [0.5], observers=[table])
     march(problem, [1.0], observers=[table])
     assert table.time == [0.0, 0.5, 1.0]
+    with (tmp_path / "force.csv").open() as file:
+        rows = list(csv.reader(file))
+    expected = np.column_stack([table.time, table.force, table.displacement])
+    np.testing.assert_array_equal(np.array(rows[1:], dtype=float), expected)
 
 
 def test_a_table_that_begins_under_load_begins_with_the_force_that_acts():
@@ -126,6 +148,47 @@ def test_a_vtx_folder_holds_all_fields(tmp_path):
 def test_every_nth_step_is_written(tmp_path):
     march(problem_with(), [0.25, 0.5, 0.75, 1.0], observers=[Paraview(tmp_path / "run.pvd", every=2)])
     assert len(list(tmp_path.glob("*.vtu"))) == 1 + 2
+
+
+def test_a_second_march_leaves_the_files_of_the_first_and_writes_its_own(tmp_path):
+    problem, paraview = problem_with(), Paraview(tmp_path / "run.pvd")
+    march(problem, [0.5], observers=[paraview])
+    first = (tmp_path / "run.pvd").read_text()
+    march(problem, [1.0], observers=[paraview])
+    assert (tmp_path / "run.pvd").read_text() == first
+    second = (tmp_path / "run-2.pvd").read_text()
+    assert all(f'timestep="{t}"' in first for t in ("0", "0.5"))
+    assert all(f'timestep="{t}"' in second for t in ("0.5", "1"))
+    assert len(list(tmp_path.glob("run_p0*.vtu"))) == len(list(tmp_path.glob("run-2_p0*.vtu"))) == 2
+
+
+@pytest.mark.skipif(not dolfinx.has_adios2, reason="DOLFINx without ADIOS2")
+def test_a_second_march_leaves_the_vtx_folder_of_the_first(tmp_path):
+    problem, paraview = problem_with(), Paraview(tmp_path / "run.bp")
+    march(problem, [0.5], observers=[paraview])
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run.bp").iterdir()}
+    march(problem, [1.0], observers=[paraview])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run.bp").iterdir()} == before
+    assert (tmp_path / "run-2.bp").is_dir()
+
+
+@pytest.mark.parametrize("every", [0, -1])
+def test_every_so_many_steps_is_at_least_every_one(tmp_path, every):
+    with pytest.raises(InputError, match=f"Paraview: every = {every} must be at least 1"):
+        Paraview(tmp_path / "run.pvd", every=every)
+
+
+def test_the_mixed_formulation_writes_the_stress_of_the_body(tmp_path):
+    pyvista = pytest.importorskip("pyvista")
+    written = {}
+    for formulation in ("displacement", "mixed"):
+        problem = problem_with(formulation=formulation)
+        paraview = Paraview(tmp_path / f"{formulation}.pvd", state=["equivalent_plastic_strain"])
+        march(problem, [1.0], observers=[paraview])
+        data = pyvista.read(sorted(tmp_path.glob(f"{formulation}*.vtu"))[-1]).cell_data
+        written[formulation] = [np.asarray(data[name]) for name in ("stress", "equivalent_plastic_strain")]
+    for plain, mixed in zip(*written.values(), strict=True):  # uniform tension: both formulations agree
+        np.testing.assert_allclose(mixed, plain, atol=1e-5 * np.abs(plain).max())
 
 
 def test_regions_without_a_variable_write_zero(tmp_path):

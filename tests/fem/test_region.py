@@ -55,6 +55,16 @@ def test_a_law_in_a_form_of_ones_own_gives_what_the_problem_class_gives():
     assert region.history.updates == 2
 
 
+def test_a_law_whose_states_are_wider_than_its_layout_is_refused():
+    class Wide(LinearElastic):
+        def initial_state(self, points):
+            return np.zeros((points, 2))
+
+    u = fem.Function(fem.functionspace(cube(1).mesh, ("Lagrange", 1, (3,))))
+    with pytest.raises(SetupError, match=r"'body' makes states of shape \(\d+, 2\), .* has 0 numbers .* mend Wide"):
+        Region(Wide(1.0, 0.3), u)
+
+
 def test_a_point_that_fails_in_a_form_of_ones_own_is_seen_in_the_reason_of_the_solver():
     spy = Spy(PLASTIC_2D, fail=lambda strain, call: np.arange(len(strain)) == 2)
     problem, region, u, pull = own_problem(square(2), spy, "test_region_fails_")
@@ -142,6 +152,26 @@ def test_a_rollback_brings_back_stress_tangent_and_status():
     np.testing.assert_array_equal(region.stress.x.array, stress)
     np.testing.assert_array_equal(region.tangent.x.array, tangent)
     assert np.all(region.status == 1)
+
+
+def test_nothing_can_be_committed_that_was_not_evaluated():
+    problem = MechanicsProblem(square(2), PLASTIC_2D, supports=[*HOLD, PULL])
+    region = problem.regions["body"]
+
+    def refused():
+        before = region.history.committed.copy()
+        with pytest.raises(SetupError, match="Region 'body' has nothing to commit"):
+            region.commit()
+        np.testing.assert_array_equal(region.history.committed, before)
+
+    refused()  # the trial state is memory that nobody wrote
+    region.evaluate(1.0)
+    region.commit()
+    refused()
+    region.evaluate(1.0)
+    region.rollback()
+    refused()
+    assert region.history.updates == 1
 
 
 # Several materials --------------------------------------------------------------------------------------------------

@@ -59,6 +59,21 @@ def strip(law, *, pull, rows=2):
 # --- the contract ----------------------------------------------------------------------------------------------------
 
 
+def test_a_law_may_call_its_own_variables_as_the_guard_does() -> None:
+    """Whatever the names, the answers are those of the same law under other names."""
+    named = PlaneStrain(J2(E=210e3, nu=0.3, yield_stress=250.0, H=5000.0))
+    named.state_layout = StateLayout(grade=named.state_layout.size - 1, fallback=1)
+    first, second = (
+        Guarded(law, policy="fall back", grade=by_strain(0.004), fallback=SOFT, history=8) for law in (STEEL, named)
+    )
+    assert {"grade", "outer_grade", "fallback", "outer_fallback"} < second.state_layout.keys()
+    one, two = drive(first, PATHS), drive(second, PATHS)
+    assert first.fallen(one.state[:, -1]).any()
+    np.testing.assert_array_equal(two.stress, one.stress)
+    np.testing.assert_array_equal(two.variable("outer_grade"), one.variable("grade"))
+    assert len(outside_paths(second, two.state[:, -1])) == len(outside_paths(first, one.state[:, -1])) > 0
+
+
 @pytest.mark.parametrize("policy", ["none", "warn", "strict", "cut", "fall back"])
 def test_a_guarded_learned_law_keeps_the_contract_under_every_policy(law, paths, policy) -> None:
     fallback = STEEL if policy == "fall back" else None

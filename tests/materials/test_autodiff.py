@@ -1,6 +1,7 @@
 """Laws written in torch: they are the built-in ones, and their derivatives are exact."""
 
 import doctest
+import functools
 import subprocess
 import sys
 
@@ -46,6 +47,40 @@ def j2_step(strain, state, dt, E, nu, yield_stress, H):
     dp = torch.where(flows, (q - radius) / (3 * G + H), 0.0)
     flow = 1.5 * dp / q * dev
     return bulk + dev - 2 * G * flow, {"plastic_strain": state["plastic_strain"] + flow, "p": state["p"] + dp}
+
+
+def counted_step(strain, state, dt, k):
+    """A spring that counts the time in a variable of the name that pointlaw gives the field k."""
+    return k * strain, {"parameter_k": state["parameter_k"] + dt}
+
+
+def test_a_variable_may_have_the_name_of_a_field_of_parameters():
+    law = UpdateLaw(
+        counted_step, state={"parameter_k": 1}, initial={"parameter_k": [5.0]}, parameters={"k": [2.0, 3.0]}
+    )
+    state = law.initial_state(2)
+    answer = law.update(STRAIN[:2], state, 0.5)
+    assert law.state_layout.size == state.shape[1] == 2
+    np.testing.assert_array_equal(law.state_layout.split(answer.state)["parameter_k"][:, 0], [5.5, 5.5])
+    np.testing.assert_array_equal(answer.stress, np.array([[2.0], [3.0]]) * STRAIN[:2])
+
+
+def other_step(strain, state, dt, k):
+    """The layout of :func:`counted_step`, but another variable."""
+    return k * strain, {"parameter_k": state["parameter_k"] + strain[0]}
+
+
+def test_two_functions_with_the_same_layout_are_two_laws():
+    def law(step):
+        return UpdateLaw(step, state={"parameter_k": 1}, parameters={"k": 1.0})
+
+    assert law(counted_step).identity == "UpdateLaw(counted_step)"
+    assert law(other_step).identity == "UpdateLaw(other_step)"
+    assert law(lambda e, s, dt, k: (e, s)).identity.endswith("<lambda>)")
+    assert law(functools.partial(counted_step, k=1.0)).identity == "UpdateLaw(partial)"
+    assert Substepped(law(other_step)).identity == "Substepped(UpdateLaw(other_step))"
+    implicit = ImplicitLaw(creep_residual, creep_answer, unknowns=1, state={"plastic_strain": 6})
+    assert implicit.identity == "ImplicitLaw(creep_residual, creep_answer)"
 
 
 def creep_residual(x, strain, state, dt, E, nu, drag, n):

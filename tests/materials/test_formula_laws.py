@@ -27,6 +27,37 @@ STRAIN = 3e-3 * RNG.uniform(-1.0, 1.0, (50, 6))
 
 
 @pytest.mark.parametrize(
+    ("law", "size"),
+    [
+        (FiniteJ2(E=206.9e3, nu=0.29, yield_stress=450.0), 0.05),
+        (FiniteJ2(E=206.9e3, nu=0.29, yield_stress=450.0, H=129.24, Q=265.0, b=16.93), 0.2),
+        (FiniteJ2(E=206.9e3, nu=0.29, yield_stress=1.0), 0.1),
+        (J2(E=210e3, nu=0.3, yield_stress=250.0, H=1000.0), 0.01),
+        (DruckerPrager(E=20e3, nu=0.2, friction=30.0, dilation=10.0, cohesion=1.0, H=100.0), 0.1),
+        (DruckerPrager(E=20e3, nu=0.2, friction=30.0, dilation=10.0, cohesion=1e-3), 0.01),
+        (DruckerPrager(E=20e3, nu=0.2, friction=30.0, dilation=10.0, cohesion=1e-6, H=10.0), 0.1),
+    ],
+)
+def test_a_plastic_point_that_is_held_is_elastic_whatever_the_rounding(law, size):
+    """Its tangent is the elastic one, at finite strain that of the way back, and nothing flows on."""
+    rest = law.kinematics.reference
+    change = size * RNG.normal(size=(500, law.kinematics.size))
+    if isinstance(law, DruckerPrager):
+        change[:, :3] -= 1.5 * size
+    first = law.update(rest + change, law.initial_state(500), 1.0)
+    flowed = (first.status == PointStatus.FINE) & (first.state[:, -1] > 0.0)
+    assert flowed.sum() > 30
+    held = law.update(rest + change, first.state, 1.0)
+    np.testing.assert_array_equal(held.state[flowed], first.state[flowed])
+    if not law.kinematics.finite:
+        np.testing.assert_allclose(held.tangent[flowed], np.tile(law.stiffness, (flowed.sum(), 1, 1)), rtol=1e-12)
+        return
+    back = law.update(rest + (1.0 - 1e-7) * change, first.state, 1.0)
+    np.testing.assert_array_equal(back.state[flowed], first.state[flowed])
+    assert np.abs(held.tangent - back.tangent)[flowed].max() < 1e-4 * np.abs(back.tangent[flowed]).max()
+
+
+@pytest.mark.parametrize(
     ("make", "sentence"),
     [
         (lambda: Orthotropic((1.0, 1.0), (0.1, 0.1, 0.1), (1.0, 1.0, 1.0)), "E has 2 entries"),

@@ -7,6 +7,7 @@ import pytest
 
 from pointlaw.errors import InputError
 from pointlaw.materials import J2, LinearElastic, Material, PointStatus, Response, StateLayout, finite_rows
+from pointlaw.materials.base import extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.rows import row_norm, solve_rows
 from pointlaw.tensors import SMALL_STRAIN_3D
@@ -36,6 +37,18 @@ def test_a_missing_or_unknown_variable_is_named(variables):
 def test_a_negative_size_is_refused():
     with pytest.raises(InputError, match="'a' has size -1"):
         StateLayout(a=-1)
+
+
+def test_a_wrapper_renames_a_variable_of_its_own_that_the_law_inside_has_already():
+    inner = StateLayout(strain=6, outer_strain=6, slip=1)
+    assert extended({"strain": 3, "factor": 1}, inner).sizes == {
+        "outer_outer_strain": 3,
+        "factor": 1,
+        "strain": 6,
+        "outer_strain": 6,
+        "slip": 1,
+    }
+    assert list(extended({"slip": 2}, inner, last=True)) == ["strain", "outer_strain", "slip", "outer_slip"]
 
 
 @pytest.mark.parametrize("where", ["stress", "tangent", "state"])

@@ -146,6 +146,42 @@ def test_status_and_time_factor_of_the_law_are_handed_on(reduction):
     assert answer.dt_factor == 0.25
 
 
+class Picky(Material):
+    """Elasticity that stiffens with ε₃₃ and halves the step beyond ε₃₃ = 0.004; elsewhere it has no wish.
+
+    The first Newton step of plane stress from a large ε₁₁ goes beyond, the solution does not.
+    """
+
+    kinematics = SMALL_STRAIN_3D
+
+    def update(self, strain, state, dt, *, tangent=True):
+        stiffness = LinearElastic(E=1000.0, nu=0.3).stiffness
+        stress = strain @ stiffness
+        stress[:, 2] += 1e8 * strain[:, 2] ** 3
+        moduli = np.tile(stiffness, (len(strain), 1, 1))
+        moduli[:, 2, 2] += 3e8 * strain[:, 2] ** 2
+        beyond = np.abs(strain[:, 2]) > 4e-3
+        status = np.where(beyond, np.int8(-1), np.int8(1))
+        return Response(stress, moduli if tangent else None, state.copy(), status, 0.5 if beyond.any() else 7.0)
+
+
+@pytest.mark.parametrize("others", [[], [0.0], [1e-5]])
+def test_what_the_law_wanted_at_strains_that_were_only_tried_is_forgotten(others):
+    law = PlaneStress(Picky(), tolerance=1e-4)  # so that the last row is found while the first is tried too far out
+    strain = np.array([[value, 0.0, 0.0] for value in [0.01, *others]])
+    answer = law.update(strain, law.initial_state(len(strain)), 1.0)
+    assert (answer.status == PointStatus.FINE).all()
+    assert (np.abs(answer.state[:, 0]) < 4e-3).all()
+    assert answer.dt_factor == 7.0
+
+
+def test_what_the_law_wanted_where_it_has_no_answer_is_handed_on():
+    law = PlaneStress(Picky(), iterations=2)  # the second goes beyond
+    answer = law.update(np.array([[0.0, 0.0, 0.0], [0.01, 0.0, 0.0]]), law.initial_state(2), 1.0)
+    assert answer.status.tolist() == [PointStatus.FINE, PointStatus.FAILED]
+    assert answer.dt_factor == 0.5
+
+
 def test_a_row_without_a_solution_fails_instead_of_answering():
     law = PlaneStress(Stubborn())
     answer = law.update(np.zeros((3, 3)), law.initial_state(3), 1.0)

@@ -1,8 +1,11 @@
 """Substepping and fields of parameters: what they leave alone, and the derivative of what they do."""
 
+import re
+
 import numpy as np
 import pytest
 
+from pointlaw.data import Units
 from pointlaw.errors import InputError
 from pointlaw.materials import (
     J2,
@@ -18,12 +21,14 @@ from pointlaw.materials import (
     Response,
     Rotated,
     Scaled,
+    StateLayout,
     Substepped,
     TaylorPolycrystal,
     Uniaxial,
     WithFields,
     random_rotations,
 )
+from pointlaw.tensors import FINITE_STRAIN_3D, SMALL_STRAIN_3D
 from pointlaw.testing import check_material, taylor_order
 
 RNG = np.random.default_rng(12)
@@ -99,6 +104,73 @@ def test_a_mean_dilatation_is_called_as_its_law_is_and_says_what_its_law_says():
     mixed = MeanDilatation(Refuses(law))
     assert mixed.collective
     assert mixed.reason(mixed.initial_state(2), np.array([-1, 1], dtype=np.int8)) == "1 refused"
+
+
+class Refuses(Material):
+    """Answers nothing, and says of each refused point what it read in its state."""
+
+    def __init__(self, kinematics=SMALL_STRAIN_3D, value=7.0):
+        self.kinematics, self.value, self.state_layout = kinematics, value, StateLayout(mark=1)
+
+    def initial_state(self, points):
+        return np.full((points, 1), self.value)
+
+    def update(self, strain, state, dt, *, tangent=True):
+        p, m = strain.shape
+        status = np.full(p, np.int8(PointStatus.FAILED))
+        return Response(strain.copy(), np.tile(np.eye(m), (p, 1, 1)) if tangent else None, state.copy(), status)
+
+    def reason(self, state, status):
+        return f"refused at {state[status == PointStatus.FAILED].tolist()}"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        PlaneStrain,
+        PlaneStress,
+        Axisymmetric,
+        Uniaxial,
+        Substepped,
+        lambda law: Scaled(law, [2.0]),
+        lambda law: Rotated(law, np.eye(3)[None]),
+        lambda law: FinitePlaneStrain(Refuses(FINITE_STRAIN_3D)),
+        lambda law: WithFields(lambda value: Refuses(value=value), {"value": [7.0, 7.0]}),
+        MeanDilatation,
+    ],
+)
+def test_a_wrapper_hands_on_the_reason_of_its_law(wrap):
+    law = wrap(Refuses())
+    answer = law.update(np.tile(law.kinematics.reference, (2, 1)), law.initial_state(2), 1.0)
+    assert law.reason(answer.state, answer.status) == "refused at [[7.0], [7.0]]"
+
+
+def test_a_law_has_the_units_of_the_laws_in_it():
+    def trained(stress):
+        law = J2(210e3, 0.3, 250.0)
+        law.units = Units(stress=stress)
+        return law
+
+    for wrap in (
+        PlaneStrain,
+        Substepped,
+        MeanDilatation,
+        lambda law: Scaled(PlaneStress(law), 2.0),
+        lambda law: Rotated(law, np.eye(3)),
+        lambda law: TaylorPolycrystal(law, np.eye(3)[None]),
+        lambda law: WithFields(lambda E: law, {"E": [1.0, 2.0]}),
+    ):
+        assert wrap(trained("Pa")).units == Units(stress="Pa")
+        assert wrap(J2(210e3, 0.3, 250.0)).units is None
+
+    class Mixture(Together):
+        def __init__(self, *laws):
+            super().__init__(laws[0])
+            self.laws = laws
+
+    assert Mixture(J2(1.0, 0.3, 1.0), trained("Pa")).units == Units(stress="Pa")
+    with pytest.raises(InputError, match=r"Mixture: the units of its laws differ, \(stress Pa.*\) and \(stress GPa"):
+        _ = Mixture(trained("Pa"), trained("GPa")).units
 
 
 CREEP = Perzyna(200e3, 0.3, drag=300.0, n=5.0, yield_stress=50.0, H=1000.0)
@@ -233,6 +305,18 @@ def test_a_rank_without_cells_gives_no_values():
     ):
         assert law.initial_state(0).shape == (0, law.state_layout.size)
         assert law.update(np.zeros((0, 6)), law.initial_state(0), 1.0).tangent.shape == (0, 6, 6)
+
+
+@pytest.mark.parametrize("reduction", [Axisymmetric, PlaneStrain, Uniaxial])
+def test_a_law_whose_strain_is_no_tensor_is_not_turned(reduction):
+    """With dilatation and pressure an axisymmetric strain has six components, as one of a solid has."""
+    law = reduction(CREEP) if reduction is Uniaxial else MeanDilatation(reduction(CREEP))
+    with pytest.raises(
+        InputError, match=rf"{re.escape(law.kinematics.name)} .* turn the law inside {type(law).__name__}"
+    ):
+        Rotated(law, np.eye(3))
+    with pytest.raises(InputError, match="must be three-dimensional"):
+        TaylorPolycrystal(law, np.eye(3)[None])
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, np.nan, [[1.0]]])

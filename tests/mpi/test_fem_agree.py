@@ -180,6 +180,91 @@ def test_a_checkpoint_is_read_by_another_number_of_ranks(shared_path):
     assert {region.history.updates for region in back.regions.values()} == {2}
 
 
+@THREE
+def test_checkpoints_of_cracks_and_of_edge_nodes_are_read_by_another_number_of_ranks(shared_path):
+    from fem_bodies import slit_plate, square
+
+    from pointlaw.fem import Displacement, MechanicsProblem, load_checkpoint, march, save_checkpoint
+    from pointlaw.materials import PlaneStrain
+
+    def bodies(comm):
+        yield slit_plate(comm=comm), 1
+        yield square(3, "triangle", comm=comm), 2
+        yield square(3, "triangle", comm=comm), 3  # the order of the two nodes on an edge depends on the partition
+
+    def problem(body, degree):
+        supports = [Displacement(at("bottom"), x=0.0, y=0.0), Displacement(at("top"), x=lambda t: 0.004 * t, y=0.003)]
+        return MechanicsProblem(body, PlaneStrain(laws()[0]), supports=supports, degree=degree)
+
+    for number, (together, single) in enumerate(zip(bodies(world()), bodies(alone()), strict=True)):
+        many, one, back = problem(*together), problem(*single), problem(*together)
+        march(many, [0.5])
+        save_checkpoint(shared_path / f"many{number}", many)
+        if world().rank == 0:
+            load_checkpoint(shared_path / f"many{number}", one)
+            assert (
+                one.solve(0.5, 1.0).norms[0] < 1e-6
+            )  # the displacements found the places where they are in equilibrium
+            one.reject()
+            save_checkpoint(shared_path / f"one{number}", one)
+        world().Barrier()
+        load_checkpoint(shared_path / f"one{number}", back)
+        np.testing.assert_array_equal(back.u.x.array, many.u.x.array)
+
+
+@TWO
+def test_a_path_goes_on_on_another_number_of_ranks(shared_path):
+    from pointlaw.fem import (
+        ArcLength,
+        Displacement,
+        MechanicsProblem,
+        Traction,
+        load_checkpoint,
+        march,
+        save_checkpoint,
+    )
+    from pointlaw.materials import PlaneStrain
+
+    def path(comm):
+        import dolfinx
+
+        mesh = dolfinx.mesh.create_unit_square(comm, 4, 4, dolfinx.mesh.CellType.quadrilateral)
+        supports = [Displacement(at("left"), x=0.0, y=0.0)]
+        loads = [Traction(at("right"), (0.0, lambda t: t))]
+        return ArcLength(MechanicsProblem(mesh, PlaneStrain(laws()[0]), supports=supports, loads=loads))
+
+    many, single = path(world()), path(alone())
+    march(many, [0.001, 0.002])
+    save_checkpoint(shared_path, many)
+    march(many, [0.003])
+    if world().rank == 0:
+        load_checkpoint(shared_path, single)
+        march(single, [0.003])
+        assert single.load == pytest.approx(many.load, rel=1e-9)
+        save_checkpoint(shared_path / "one", single)
+    world().Barrier()
+    back = path(world())
+    load_checkpoint(shared_path / "one", back)
+    assert back.load == pytest.approx(many.load, rel=1e-9)
+    np.testing.assert_allclose(back.direction, many.direction, atol=1e-9 * np.abs(many.direction).max())
+
+
+@pytest.mark.mpi(ranks=(2, 3), timeout=120)
+def test_all_ranks_know_the_same_round_off():
+    import dolfinx
+
+    from pointlaw.fem import Displacement, MechanicsProblem
+    from pointlaw.materials import LinearElastic, PlaneStrain
+
+    mesh = dolfinx.mesh.create_unit_square(world(), 6, 6, dolfinx.mesh.CellType.quadrilateral)
+    shift = [Displacement(at(side), x=0.03, y=-0.017) for side in ("left", "right")]
+    problem = MechanicsProblem(mesh, PlaneStrain(LinearElastic(E=210e9, nu=0.3)), supports=shift)
+    report = problem.solve(1.0, 1.0)
+    assert report.converged
+    assert report.iterations == 1
+    assert len(set(world().allgather(problem.newton.tolerance()))) == 1
+
+
 @TWO
 def test_a_checkpoint_that_one_rank_cannot_read_is_refused_by_all(shared_path):
     from pointlaw.errors import InputError
@@ -215,6 +300,20 @@ def test_a_checkpoint_of_another_law_is_refused_by_all_ranks(shared_path):
     ):
         load_checkpoint(shared_path, fresh)
     assert fresh.time == 0.0
+
+
+@pytest.mark.mpi(ranks=(2, 3), timeout=120)
+def test_a_point_is_the_same_node_on_every_number_of_ranks():
+    from pointlaw.fem import Displacement, Point
+
+    for place in (Point(0.26, 0.52, tolerance=0.3), Point(0.5, 0.625, tolerance=0.3)):  # the second between two nodes
+        supports = [Displacement(place, x=0.0), Displacement(at("left"), x=0.0, y=0.0)]
+        problem = plate(world(), supports=supports)
+        dofs, owned = problem.supports.bcs[0].dof_indices()
+        x = problem.V.tabulate_dof_coordinates()[dofs[:owned] // 2, :2]
+        found = np.concatenate(world().allgather(x))
+        expected = [[0.25, 0.5]] if place.x == 0.26 else [[0.5, 0.5]]
+        np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 class Ill:
@@ -346,7 +445,7 @@ def raised_everywhere(action, kind, word):
 
 @TWO
 def test_wrong_set_ups_are_refused_on_all_ranks_with_one_sentence(shared_path):
-    from pointlaw.errors import MeshError, SetupError
+    from pointlaw.errors import InputError, MeshError, SetupError
     from pointlaw.fem import Displacement, Pressure, TaggedMesh, Traction, read_mesh
 
     everywhere = {
@@ -368,10 +467,17 @@ def test_wrong_set_ups_are_refused_on_all_ranks_with_one_sentence(shared_path):
             "prescribes z",
         ),
         "a solid law": (lambda: whole_plate(world(), laws()[0]), SetupError, "does not fit a mesh of dimension 2"),
+        "a body across its axis": (lambda: across_the_axis(world()), MeshError, r"reaches r = -0\.25"),
         "no file": (lambda: read_mesh(shared_path / "none.msh"), MeshError, "There is no mesh file"),
     }
     for action, kind, word in everywhere.values():
         raised_everywhere(action, kind, word)
+
+    def bad_on_the_right(x, t):
+        return np.where(x[0] > 0.9, np.nan, 0.0)
+
+    bad = plate(world(), loads=[Traction(at("top"), (bad_on_the_right, 0.0))])
+    raised_everywhere(lambda: bad.solve(1.0, 1.0), InputError, "Traction .* x at t = 1 has values that are not finite")
 
     body = plate(world()).body
     raised_everywhere(lambda: body.cells("granite"), MeshError, r"no cells tagged 'granite'; it has 'soft' \(1\)")
@@ -393,6 +499,17 @@ def test_mesh_files_that_cannot_be_read_are_refused_on_all_ranks(shared_path):
     world().Barrier()
     for suffix in ("msh", "vtu", "xdmf"):
         raised_everywhere(lambda s=suffix: read_mesh(shared_path / f"a.{s}"), MeshError, rf"a\.{suffix}")
+
+
+def across_the_axis(comm):
+    """Return an axisymmetric body that begins to the left of its axis: only the rank that owns that side sees it."""
+    import dolfinx
+
+    from pointlaw.fem import Displacement, MechanicsProblem
+    from pointlaw.materials import Axisymmetric
+
+    mesh = dolfinx.mesh.create_rectangle(comm, [[-0.25, 0.0], [4.0, 1.0]], [17, 4])
+    return MechanicsProblem(mesh, Axisymmetric(laws()[0]), supports=[Displacement(at("bottom"), y=0.0)])
 
 
 def far_away(x):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointlaw.fem import Checkpoint, Displacement, MechanicsProblem, StepController, Traction, march
+from pointlaw.fem import Checkpoint, Displacement, MechanicsProblem, Observer, StepController, Traction, march
 from pointlaw.fem.mpi import MPI
 from pointlaw.materials import J2, Material, PlaneStrain
 import dolfinx
@@ -43,9 +43,17 @@ class Sick(Material):
 
 
 mesh = dolfinx.mesh.create_unit_square(world, 4, 4, dolfinx.mesh.CellType.quadrilateral)
+
+
+def pull(t):
+    if case == "bad load" and t > 0.5:
+        raise ValueError("the load table ends at t = 0.5")
+    return 0.01 * t
+
+
 supports = [
     Displacement(lambda x: np.isclose(x[0], 0.0), x=0.0, y=0.0),
-    Displacement(lambda x: np.isclose(x[0], 1.0), x=lambda t: 0.01 * t),
+    Displacement(lambda x: np.isclose(x[0], 1.0), x=pull),
 ]
 if case == "no supports":
     supports, loads = [], [Traction(lambda x: np.isclose(x[0], 1.0), (1.0, 0.0))]
@@ -58,7 +66,16 @@ if case == "damaged law":
 else:
     law = Sick()
 problem = MechanicsProblem(mesh, law, supports=supports, loads=loads)
-march(problem, [0.1, 0.2, 1.0], StepController(max_cuts=4), observers=[Checkpoint(folder)])
+
+
+class Witness(Observer):
+    def abandon(self):
+        print("abandoned on rank", world.rank, flush=True)
+
+
+every = 1 if case == "for ever" else 100  # 100: only the end of the run writes
+watchers = [Witness(), Checkpoint(folder, every=every)]
+march(problem, [0.1, 0.2, 1.0], StepController(max_cuts=4), observers=watchers)
 print("a result", flush=True)
 '''
 
@@ -101,6 +118,14 @@ def test_an_exception_in_a_law_on_one_rank_ends_the_job_within_ten_seconds_with_
     assert ended - began < 10
     assert "[rank 2] ArithmeticError: the law met a strain it cannot bear" in job.stderr
     assert "in update" in job.stderr
+    assert "abandoned on rank 2" in job.stdout
+
+
+def test_an_exception_that_all_ranks_have_still_leaves_the_last_state_on_disk(run, tmp_path):
+    job = run(2, "bad load")
+    assert "ValueError: the load table ends at t = 0.5" in job.stderr
+    assert json.loads((tmp_path / "save" / "latest.json").read_text())["time"] == 0.2
+    assert "abandoned" not in job.stdout
 
 
 def test_a_body_without_supports_ends_before_the_first_step_with_one_sentence(run, tmp_path):

@@ -217,6 +217,10 @@ def test_out_of_range_is_recorded_and_does_not_stop():
     [
         (lambda: drive(STEEL, ramps(1.0)), r"prescribes uniaxial .* J2 takes small_strain_3d"),
         (lambda: drive(Counter(), ramps(1.0), max_cuts=-1), "max_cuts = -1"),
+        (lambda: drive(Counter(), ramps(1.0), max_cuts=1.5), "max_cuts = 1.5 must be an integer"),
+        (lambda: drive(Counter(), ramps(1.0), tolerance=10.0), "tolerance = 10.0 must lie between"),
+        (lambda: drive(Counter(), ramps(1.0), tolerance=-1.0), "tolerance = -1.0 must lie between"),
+        (lambda: drive(Counter(), ramps(1.0), iterations=0), "iterations = 0 must be an integer > 0"),
         (lambda: drive(Counter(), ramps(1.0), state=np.zeros((2, 3))), r"state has shape \(2, 3\)"),
     ],
 )

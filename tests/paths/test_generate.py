@@ -109,6 +109,10 @@ def test_directions_have_length_one_and_their_own_seed():
         (lambda: proportional(np.zeros(6), amplitude=1.0, steps=1), "length 0.0"),
         (lambda: through(np.zeros((1, 3)), steps=1), "points has shape"),
         (lambda: cyclic(np.ones(6), amplitude=1.0, cycles=0, steps=1), "cycles = 0"),
+        (lambda: cyclic(np.ones(6), amplitude=1.0, cycles=1.5, steps=1), "cycles = 1.5 must be an integer"),
+        (lambda: proportional(np.ones(6), amplitude=1.0, steps=2.5), "steps = 2.5 must be an integer"),
+        (lambda: random_walk(1, seed=0, steps=2.5, step_size=1.0, bound=1.0), "steps = 2.5 must be an integer"),
+        (lambda: gaussian_process(1, seed=0, steps=2.5, bound=1.0), "steps = 2.5 must be an integer"),
     ],
 )
 def test_a_wrong_argument_gets_a_sentence(call, sentence):

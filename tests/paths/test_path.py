@@ -63,7 +63,9 @@ def test_subsampling_undoes_refining():
     assert len(path.select([2, 0])) == 2
 
 
-@pytest.mark.parametrize(("what", "number"), [("refine", 0), ("subsample", 0), ("subsample", 4)])
+@pytest.mark.parametrize(
+    ("what", "number"), [("refine", 0), ("refine", 2.5), ("subsample", 0), ("subsample", 1.5), ("subsample", 4)]
+)
 def test_a_refinement_that_leaves_a_rest_is_refused(what, number):
     path = random_walk(1, seed=1, steps=6, step_size=1e-3, bound=5e-3)
     with pytest.raises(InputError, match=what):

@@ -17,6 +17,7 @@ from pointlaw.rve.cell import GeneralEngine
 from pointlaw.rve.constraint import LinearDisplacement, Mixed, Periodic, UniformTraction
 from pointlaw.rve.element import VolumeElement
 from pointlaw.rve.microstructure import Fibres, lattice_inclusions
+from pointlaw.tensors import PLANE_STRAIN
 
 pytestmark = pytest.mark.fem
 DISC = lattice_inclusions("square", 0.3)
@@ -144,3 +145,40 @@ def test_creeping_does_not_change_the_plastic_answer():
     one, two = (engine.solve(strain, state, 1.0, tangent=False) for engine in (crept, at_once))
     assert one.status[0] == PointStatus.FINE
     np.testing.assert_allclose(one.state, two.state, atol=1e-9 * np.abs(two.state).max())
+
+
+class Lopsided(Material):
+    """A linear law with a tangent that is not symmetric."""
+
+    kinematics = PLANE_STRAIN
+
+    def __init__(self, E):
+        self.C = E * np.array([[1.3, 0.9, 0.2], [0.1, 1.1, 0.6], [-0.3, 0.4, 0.8]])
+
+    def update(self, strain, state, dt, *, tangent=True):
+        moduli = np.tile(self.C, (len(strain), 1, 1)) if tangent else None
+        return Response(strain @ self.C.T, moduli, state.copy())
+
+
+@pytest.mark.parametrize("stiffening", [1.0, 1.25, 1.29, 1.5, 3.0])
+def test_a_tangent_with_the_factor_of_another_stiffness_is_as_exact_as_one_with_its_own(stiffening):
+    """Its error shrinks by |1 − stiffening| with each refinement: 1.29 leaves too much after as many as it gets."""
+    engine = GeneralEngine(VolumeElement(DISC.mesh(6), {1: Lopsided(1.0), 2: Lopsided(4.0)}, Periodic()))
+    exact = engine.solve(np.zeros((1, 3)), engine.initial_state(1), 1.0, tangent=True).tangent[0]
+    stiffness = engine.stiffness
+    stiffness.factorise()
+    _, moduli = engine.fields.arrays()
+    moduli *= stiffening
+    stiffness.assemble()
+    found = stiffness.tangent(usable=True)
+    np.testing.assert_allclose(found, stiffening * exact, atol=1e-8 * exact.max())
+
+
+def test_a_tangent_that_the_linear_solver_does_not_reach_is_reported(caplog):
+    engine = composite(solver="iterative")
+    strain, state = np.array([[1e-4, 0.0, 1e-4]]), engine.initial_state(1)
+    engine.solve(strain, state, 1.0, tangent=True)
+    assert not caplog.text
+    engine.stiffness.ksp.setTolerances(rtol=0.9)
+    engine.stiffness.tangent(usable=True)
+    assert "The tangent of the Inclusions of 6×6 voxels is exact to about" in caplog.text

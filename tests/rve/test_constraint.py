@@ -12,6 +12,7 @@ from pointlaw.materials import FinitePlaneStrain, LinearElastic, NeoHooke, Plane
 from pointlaw.rve.cell import GeneralEngine
 from pointlaw.rve.constraint import LinearDisplacement, Mixed, Periodic, UniformTraction
 from pointlaw.rve.element import VolumeElement
+from pointlaw.rve.microstructure import Image
 from pointlaw.tensors import from_mandel
 
 pytestmark = pytest.mark.fem
@@ -147,6 +148,37 @@ def test_unmatched_faces_give_nearly_the_stiffness_of_matched_ones():
 def test_faces_with_different_solid_are_refused():
     with pytest.raises(MeshError, match="cannot be matched"):
         VolumeElement(unmatched_square(void=True), PLANE, Periodic())
+
+
+def test_faces_with_as_much_solid_in_other_places_are_refused():
+    image = (np.random.default_rng(9).random((6, 6, 6)) < 0.5).astype(int)
+    image[0] = 1
+    with pytest.raises(MeshError, match="across z cannot be matched"):
+        VolumeElement(Image(image, 1.0).mesh(6, voids=[0]), SOLID, Mixed("linear", "linear", "periodic"))
+
+
+def notched(n):
+    """The unit square of n × n voxels with half of its right face notched away."""
+    image = np.ones((n, n), dtype=int)
+    image[3 * n // 4 :, n // 4 : 3 * n // 4] = 0
+    return Image(image, 1.0).mesh(n, voids=[0])
+
+
+@pytest.mark.parametrize("constraint", [UniformTraction(), Mixed("traction", "periodic")])
+def test_a_uniform_traction_without_equilibrium_is_refused(constraint):
+    with pytest.raises(MeshError, match=r"across x cannot carry a uniform traction: .* measures 1 and 0\.5"):
+        VolumeElement(notched(8), PLANE, constraint)
+
+
+def test_supports_elsewhere_carry_what_a_uniform_traction_on_different_faces_leaves():
+    """Nothing is held in a point there, so that the stiffness settles with finer meshes."""
+    found = []
+    for n in (8, 16, 32):
+        engine = GeneralEngine(VolumeElement(notched(n), PLANE, Mixed("traction", "linear")))
+        answer = engine.solve(np.zeros((1, 3)), engine.initial_state(1), 1.0, tangent=True)
+        found.append(answer.tangent[0, 0, 0])
+    steps = -np.diff(found)
+    assert 0.0 < steps[1] < 0.6 * steps[0]  # with a point force every step is as large as the last
 
 
 def test_mixed_names_what_it_knows():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pointlaw.data import Units, load_dataset
 from pointlaw.errors import InputError
 from pointlaw.materials import (
     J2,
@@ -16,6 +17,8 @@ from pointlaw.materials import (
 from pointlaw.paths import LoadPath, StrainPath, cyclic, drive
 from pointlaw.rve import Periodic, RVEMaterial, UniformTraction
 from pointlaw.rve.microstructure import Fibres, lattice_inclusions
+from pointlaw.rve.plan import make_plan
+from pointlaw.rve.sample import sample
 from pointlaw.tensors import PLANE_STRAIN
 from pointlaw.testing import check_material
 
@@ -43,6 +46,17 @@ def test_the_identity_of_a_volume_element_is_that_of_its_microstructure_and_laws
     for mesh in (DISC.mesh(4), lattice_inclusions("square", 0.6).mesh(3)):
         assert RVEMaterial(mesh, same).identity != identity
     assert composite(UniformTraction()).identity != identity
+
+
+def test_a_volume_element_has_the_units_of_its_laws_and_its_samples_too(tmp_path):
+    assert composite().units is None
+    law = LinearElastic(400.0, 0.2)
+    law.units = Units(stress="Pa", time="h")
+    rve = RVEMaterial(DISC.mesh(3), {"matrix": PlaneStrain(law), "inclusion": PlaneStrain(STIFF)})
+    assert rve.units == law.units
+    plan = {"kind": "random_walk", "paths": 1, "steps": 2, "bound": 1e-3, "step_size": 5e-4, "seed": 0}
+    sample(rve, make_plan(plan), tmp_path)
+    assert load_dataset(tmp_path / "dataset.h5").card.units == law.units
 
 
 def test_a_rubber_composite_keeps_the_contract():

@@ -154,12 +154,17 @@ def test_a_conforming_mesh_is_periodic_and_holds_the_fraction():
 
 
 @pytest.mark.parametrize(
-    "structure", [lattice_inclusions("body_centred", 0.2), Fibres(lattice_inclusions("hexagonal", 0.4), 0.3)]
+    "structure",
+    [
+        lattice_inclusions("body_centred", 0.2),
+        Fibres(lattice_inclusions("hexagonal", 0.4), 0.3),
+        Fibres(lattice_inclusions("hexagonal", 0.4, length=0.5), 0.15),
+    ],
 )
 def test_conforming_meshes_in_3d_are_periodic(structure):
     pytest.importorskip("gmsh")
     law = LinearElastic(1.0, 0.3)
-    element = VolumeElement(structure.conforming_mesh(0.3), {1: law, 2: law}, Periodic())
+    element = VolumeElement(structure.conforming_mesh(0.3 * structure.size[0]), {1: law, 2: law}, Periodic())
     for axis in range(3):
         assert (np.diff(element.nodes.across(axis)[1].indptr) == 1).all()
 
@@ -171,3 +176,59 @@ def test_voids_are_left_out_of_both_kinds_of_mesh():
         element = VolumeElement(mesh, {"matrix": SOFT}, Periodic())
         assert element.volume == pytest.approx(1.0)
         assert not np.any(np.linalg.norm(element.x - 0.5, axis=1) < 0.25)
+
+
+# The unit of length ---------------------------------------------------------------------------------------------------
+
+SMALL = 1e-5  # ten micrometres, in metres
+
+
+@pytest.mark.parametrize("kind", ["square", "octet"])
+def test_a_truss_has_its_fraction_in_any_unit_of_length(kind):
+    one, small = Truss(kind, fraction=0.2), Truss(kind, fraction=0.2, size=SMALL)
+    assert small.radius / SMALL == pytest.approx(one.radius, rel=1e-12)
+
+
+def test_a_truss_too_thin_to_be_measured_is_refused():
+    with pytest.raises(InputError, match=r"fraction = 0\.003 is too small for a radius to be found; give the radius"):
+        Truss("crossed", fraction=0.003)
+    with pytest.raises(InputError, match=r"radius = 0\.0 must be positive"):
+        Truss("crossed", radius=0.0)
+
+
+def test_ellipses_are_packed_alike_in_any_unit_of_length():
+    one, small = (random_inclusions(0.3, 8, aspect=3.0, gap=0.01 * s, size=s, seed=0) for s in (1.0, SMALL))
+    np.testing.assert_allclose(small.centres, SMALL * one.centres, rtol=1e-12)
+    assert not one.round
+    assert not small.round
+
+
+def test_ellipses_that_overlap_are_named_in_any_unit_of_length():
+    with pytest.raises(InputError, match=r"Inclusions 0 at \[4e-06, 5e-06\] and 1 at \[6e-06, 5e-06\] overlap"):
+        Inclusions([[4e-6, 5e-6], [6e-6, 5e-6]], [[1.5e-6, 5e-7]] * 2, size=SMALL)
+    Inclusions([[4e-6, 5e-6], [6e-6, 5e-6]], [[1.5e-6, 5e-7]] * 2, axes=[90.0, 90.0], size=SMALL)
+
+
+@pytest.mark.parametrize("unit", [SMALL, 1e6])
+def test_a_conforming_mesh_is_the_same_in_any_unit_of_length(unit):
+    pytest.importorskip("gmsh")
+    one, other = (
+        random_inclusions(0.3, 4, aspect=2.0, gap=0.05 * s, size=s, seed=0).conforming_mesh(0.2 * s)
+        for s in (1.0, unit)
+    )
+    x, y = one.mesh.geometry.x, other.mesh.geometry.x
+    np.testing.assert_allclose(y, unit * x, atol=1e-9 * unit)
+    np.testing.assert_allclose(other.box[1], [unit, unit])
+
+
+def test_balls_are_meshed_in_a_small_unit_of_length():
+    pytest.importorskip("gmsh")
+    mesh = lattice_inclusions("body_centred", 0.2, length=SMALL).conforming_mesh(0.4 * SMALL)
+    law = LinearElastic(1.0, 0.3)
+    assert VolumeElement(mesh, {1: law, 2: law}, Periodic()).volume == pytest.approx(SMALL**3)
+
+
+@pytest.mark.parametrize("resolution", [0, -5, 2.5, "4", None, (0, 1), (2, 2, 2), (4.0, 4.0)])
+def test_a_resolution_that_is_no_number_of_voxels_is_refused(resolution):
+    with pytest.raises(InputError, match="must be a whole number of at least 1, or 2 of them"):
+        Laminate([0.5, 0.5]).mesh(resolution)

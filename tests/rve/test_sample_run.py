@@ -295,6 +295,39 @@ def test_a_volume_element_is_sampled_and_the_card_says_of_what_it_is_made(tmp_pa
     assert {"dolfinx", "engine"} <= dataset.card.versions.keys()
 
 
+class Own(Material):
+    """A user's law whose stiffness nobody can see: it is in a closure."""
+
+    kinematics = PLANE_STRAIN
+
+    def __init__(self, E):
+        self._answer = lambda strain: E * strain
+
+    def update(self, strain, state, dt, *, tangent=True):
+        slope = self._answer(np.eye(3))
+        return Response(self._answer(strain), np.tile(slope, (len(strain), 1, 1)) if tangent else None, state.copy())
+
+
+def test_a_law_that_hides_its_parameters_is_known_by_its_stiffness(tmp_path):
+    sample(Own(1000.0), make_plan(PLAN), tmp_path)
+    before = (tmp_path / "dataset.h5").read_bytes()
+    with pytest.raises(InputError, match="paths of another run: stiffness differ"):
+        sample(Own(1001.0), make_plan(PLAN | {"paths": 15}), tmp_path)
+    assert (tmp_path / "dataset.h5").read_bytes() == before
+    assert sample(Own(1000.0 * (1.0 + 1e-9)), make_plan(PLAN | {"paths": 15}), tmp_path).computed == 3  # round-off
+
+
+def test_a_folder_of_an_older_version_is_told_from_one_of_another_law(tmp_path):
+    sample(law(), make_plan(PLAN), tmp_path)
+    path = tmp_path / "sample.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"version": 1}))
+    assert sample(law(), make_plan(PLAN), tmp_path).computed == 0  # said alike then and now
+    path.write_text(json.dumps(content | {"version": 1, "fingerprint": "0" * 64}))
+    with pytest.raises(InputError, match="begun by an older version, which told laws apart by less"):
+        sample(law(), make_plan(PLAN), tmp_path)
+
+
 def test_which_engine_answers_makes_no_other_run(tmp_path):
     for engine in ("batched", "general"):
         (tmp_path / "c.toml").write_text(CELL.replace("resolution", f'engine = "{engine}"\nresolution'))

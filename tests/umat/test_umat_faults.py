@@ -1,5 +1,6 @@
 """What is wrong with a UMAT library is said before a run, and a crash during one is not silent."""
 
+import hashlib
 import subprocess
 import sys
 
@@ -22,6 +23,26 @@ def test_a_file_that_is_no_library_is_refused(tmp_path):
     path.write_text("not a library")
     with pytest.raises(InputError, match="cannot be loaded"):
         UMAT(path)
+
+
+def test_a_library_that_was_rebuilt_is_not_taken_for_the_old_one(c_library):
+    strain = np.full((1, 6), 1e-3)
+    old = UMAT(c_library("}"))
+    before = old.update(strain, old.initial_state(1), 1.0).stress
+    library = c_library("for (int i = 0; i < n; i++) stress[i] *= 2.0; }")
+    with pytest.raises(InputError, match=r"libc\.so was rebuilt after this Python loaded it.* restart Python"):
+        UMAT(library)
+    assert np.array_equal(old.update(strain, old.initial_state(1), 1.0).stress, before)
+    renamed = UMAT(library.rename(library.with_name("libother.so")))
+    assert np.array_equal(renamed.update(strain, renamed.initial_state(1), 1.0).stress, 2.0 * before)
+
+
+def test_a_library_that_is_not_the_one_asked_for_is_refused(c_library):
+    library = c_library("}")
+    found = hashlib.sha256(library.read_bytes()).hexdigest()
+    assert UMAT(library).sha256 == UMAT(library, sha256=found).sha256 == found
+    with pytest.raises(InputError, match=f"has the SHA-256 {found}, not 0123 as asked for"):
+        UMAT(library, sha256="0123")
 
 
 def test_a_library_without_the_symbol_is_refused(c_library):
@@ -108,6 +129,21 @@ def test_a_crash_during_the_run_raises_and_leaves_the_process_alive(c_library, d
     with pytest.raises(UMATCrash, match=sentence):
         law.update(strain, law.initial_state(4), 1.0)
     assert np.array_equal(law.update(0.0 * strain, law.initial_state(4), 1.0).stress, answer.stress)
+
+
+def test_points_that_are_not_finite_fail_before_the_umat_sees_them(c_library):
+    law = UMAT(
+        c_library("if (dstran[0] != dstran[0] || stress[0] != stress[0] || statev[0] > 1e300) xit_(); }"), nstatv=1
+    )
+    strain, state = 1e-3 * np.ones((5, 6)), law.initial_state(5)
+    wanted = law.update(strain, state, 1.0)
+    strain[1, 0], strain[2, 3], state[3, law.state_layout["statev"]] = np.nan, -np.inf, np.inf
+    answer = law.update(strain, state, 1.0)
+    assert answer.status.tolist() == [1, -1, -1, -1, 1]
+    for name in ("stress", "tangent", "state"):
+        np.testing.assert_array_equal(getattr(answer, name)[[0, 4]], getattr(wanted, name)[[0, 4]])
+    assert np.isnan(answer.stress[1:4]).all()
+    assert (law.update(strain[1:3], state[1:3], 1.0, tangent=False).status == -1).all()
 
 
 def test_a_stop_during_the_run_ends_the_process_with_a_message_and_a_failure(c_library):

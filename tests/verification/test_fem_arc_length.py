@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pointlaw.errors import SetupError
-from pointlaw.fem import Observer, Point
+from pointlaw.fem import Checkpoint, Observer, Point, load_checkpoint
 from pointlaw.materials import J2, FinitePlaneStrain, NeoHooke, PlaneStrain
 
 pytestmark = pytest.mark.fem
@@ -67,6 +67,20 @@ def test_every_point_of_the_path_is_an_equilibrium_of_the_problem_itself(path):
         assert report.converged
         assert report.iterations <= 1
         assert np.abs(problem.u.x.array - unknowns).max() < 1e-6
+
+
+def test_a_restart_on_the_falling_branch_goes_on_falling(path, tmp_path):
+    first, restarted = ArcLength(arch()), ArcLength(arch())
+    controller = StepController(dt=0.03, max_dt=0.03)
+    march(first, [0.15], controller, observers=[Checkpoint(tmp_path)])
+    load_checkpoint(tmp_path, restarted)
+    trails = [Trail(), Trail()]
+    for run, trail in zip((first, restarted), trails, strict=True):
+        march(run, [0.24], controller, observers=[trail])
+    np.testing.assert_allclose(trails[1].load, trails[0].load, rtol=1e-6)
+    np.testing.assert_allclose(trails[1].fall, trails[0].fall, rtol=1e-6)
+    assert len(trails[1].load) == 3
+    assert np.all(np.diff([max(path.load[:8]), *trails[1].load]) < 0)
 
 
 def test_displacement_control_walks_the_same_path(path):

@@ -15,7 +15,7 @@ import pytest
 import ufl
 from dolfinx import fem
 
-from pointlaw.fem import Displacement, MechanicsProblem, Pressure, march
+from pointlaw.fem import BodyForce, Displacement, MechanicsProblem, Pressure, march
 from pointlaw.materials import J2, Axisymmetric, LinearElastic, PlaneStrain
 
 pytestmark = pytest.mark.fem
@@ -103,6 +103,33 @@ def test_the_axisymmetric_displacement_converges_with_the_order_of_its_degree(de
         errors.append(l2_error(problem, ufl.as_vector([radial(x[0]), 0.0])))
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
     assert orders.min() > degree + 1 - 0.2
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+@pytest.mark.parametrize("cell", [dolfinx.mesh.CellType.triangle, dolfinx.mesh.CellType.quadrilateral])
+def test_a_rotating_solid_cylinder_converges_with_the_order_of_its_degree(cell, degree):
+    """Timoshenko & Goodier, section 32, in plane strain; the default rule suffices on the axis, too."""
+    law = LinearElastic(E=1000.0, nu=NU)
+    lame, shear = law.stiffness[0, 1], 0.5 * law.stiffness[5, 5]
+    cubic = 0.01  # u = linear r − cubic r³ in a cylinder of radius 1
+    linear = cubic * (3 * (lame + 2 * shear) + lame) / (2 * (lame + shear))
+    force = 8 * (lame + 2 * shear) * cubic  # ρω²
+    errors = []
+    for n in (4, 8, 16):
+        mesh = dolfinx.mesh.create_rectangle(MPI.COMM_SELF, [[0.0, 0.0], [1.0, 1.0]], [n, n], cell)
+        held = [
+            Displacement(lambda x: (x[1] < 1e-6) | (x[1] > 1 - 1e-6), y=0.0),
+            Displacement(lambda x: x[0] < 1e-6, x=0.0),
+        ]
+        problem = MechanicsProblem(
+            mesh, Axisymmetric(law), supports=held, loads=[BodyForce((lambda x, t: force * x[0], 0.0))], degree=degree
+        )
+        march(problem, [1.0])
+        r = ufl.SpatialCoordinate(mesh)[0]
+        errors.append(l2_error(problem, ufl.as_vector([linear * r - cubic * r**3, 0.0])))
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert orders.min() > degree + 1 - 0.2
+    assert errors[-1] < {1: 1e-3, 2: 1e-5}[degree] * linear
 
 
 def test_stresses_of_both_descriptions_are_lames():

@@ -46,6 +46,9 @@ def check(
     card: LawCard | None = getattr(material, "card", None)
     if page is not None and data is None and card is None:
         raise InputError(f"The page of '{law}' needs --data: a formula has no card and no envelope of its own.")
+    if teacher is not None and (page is None or card is None):
+        raise InputError("--teacher is for the page of a learned law: give a law file and --page, or leave it out.")
+    other = None if teacher is None else open_teacher(teacher)
     report = contract(material, amplitude)
     print(report)
     audit = figures_of(material, card, data, paths)
@@ -61,7 +64,7 @@ def check(
     if json_file is not None:
         write_json(json_file, report, audit, card)
     if page is not None and audit is not None:
-        draw(page, material, audit, card, teacher)
+        draw(page, material, audit, card, other)
         print(f"The page is in {page}.")
     raise typer.Exit(0 if report.ok and not missed else 1)
 
@@ -111,13 +114,13 @@ def contract(material: Material, amplitude: float | None) -> "CheckReport":
     )
 
 
-def draw(page: Path, material: Material, audit: "Audit", card: "LawCard | None", teacher: str | None) -> None:
+def draw(page: Path, material: Material, audit: "Audit", card: "LawCard | None", teacher: Material | None) -> None:
     """Draw the page, with the explanation if the law is a learned one."""
     from pointlaw.laws import LearnedMaterial, draw_page, explain
 
     explanation = None
     if isinstance(material, LearnedMaterial):
-        explanation = explain(material, audit.dataset, teacher=None if teacher is None else open_teacher(teacher))
+        explanation = explain(material, audit.dataset, teacher=teacher)
     draw_page(audit, page, card=card, explanation=explanation)
 
 

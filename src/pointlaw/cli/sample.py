@@ -19,6 +19,7 @@ def sample_command(
     """
     from pointlaw.data import check_writable
     from pointlaw.rve.progress import SampleBar
+    from pointlaw.rve.provenance import describe
     from pointlaw.rve.sample import MPI, agree, guarded, sample
     from pointlaw.rve.sample_file import read_sample_file
 
@@ -29,16 +30,20 @@ def sample_command(
     folder = out or config.parent / file.output
     _, error = guarded(lambda: check_writable(folder / "dataset.h5"))
     agree(world, error)
+    law, error = guarded(teacher)
+    agree(world, error)
+    code = {"made_by": law.made_by} if hasattr(law, "made_by") else {}
     shown = world.rank == 0 and not quiet
     with SampleBar(plan.paths) if shown else contextlib.nullcontext() as bar:
         report = sample(
-            teacher,
+            law,
             plan,
             folder,
             batch=file.batch,
             tangent=file.tangent,
             energy=file.energy,
             max_cuts=file.max_cuts,
+            parameters=describe(law) | code,
             units=file.units,
             watch=bar.watch if bar else None,
         )

@@ -40,7 +40,8 @@ def sample(
     tangent : bool
         Whether to keep the consistent tangents, ``m²`` numbers a step.
     teacher, parameters, plan, seeds, units
-        Recorded on the card; ``teacher`` is the name of the class unless given, ``units`` are those of a learned law.
+        Recorded on the card; ``teacher`` is the name of the class unless given, ``units`` are those of the law if
+        it has any (learned laws, and wrappers of them).
 
     Notes
     -----
@@ -63,7 +64,7 @@ def sample(
     )
     card = DatasetCard(
         kinematics=material.kinematics.name,
-        units=units or getattr(material, "units", None) or Units(),
+        units=units or material.units or Units(),
         teacher=teacher or type(material).__name__,
         parameters=parameters or {},
         plan=plan or {},

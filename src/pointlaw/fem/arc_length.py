@@ -19,6 +19,7 @@ from pointlaw.errors import SetupError
 from pointlaw.fem.boundary import AXES, locate_dofs
 from pointlaw.fem.problem import MechanicsProblem, StepReport
 from pointlaw.fem.region import Verdict
+from pointlaw.tensors import Array
 
 
 class ArcLength:
@@ -97,6 +98,9 @@ class ArcLength:
             if change is None:
                 reason = "NO_POINT_AT_THIS_ARC_LENGTH"
                 break
+            if iteration == 0:
+                per_time: Any = self._b.norm()
+                newton.imbalance = float(per_time) * abs(change)
             t += change
             self.problem.set_step(t, ds)
             self._set_iterate()
@@ -104,7 +108,7 @@ class ArcLength:
         self.problem.formulation.extract()
         converged = reason.startswith("CONVERGED")
         self._load = t
-        return StepReport(
+        report = StepReport(
             time=s,
             dt=ds,
             converged=converged,
@@ -119,6 +123,8 @@ class ArcLength:
             seconds=time.perf_counter() - begun,
             detail=self.problem.describe_failure() if verdict.failed else "",
         )
+        self.problem.tried = report
+        return report
 
     def accept(self, report: StepReport) -> None:
         """Make the last increment history; see :meth:`MechanicsProblem.accept`."""
@@ -127,13 +133,39 @@ class ArcLength:
         self._increment.copy(self._previous)
         self._moved = True
 
+    @property
+    def moved(self) -> bool:
+        """Whether any increment was accepted: before the first, the path goes on with rising load."""
+        return self._moved
+
+    @property
+    def direction(self) -> Array:
+        """Displacements ``[n, gdim]`` of the last accepted increment at the nodes of this rank, ghosts included."""
+        self._previous.ghostUpdate(PETSc.InsertMode.INSERT, PETSc.ScatterMode.FORWARD)
+        dofs = self.problem.formulation.displacement_dofs()
+        with self._previous.localForm() as local:
+            values = local.array_r if dofs is None else local.array_r[dofs]
+            return np.array(values).reshape(-1, self.problem.body.mesh.geometry.dim)
+
+    def resume(self, s: float, direction: Array | None) -> None:
+        """Go on from the committed state of the problem at arc length ``s`` in a ``direction[n, gdim]``, if any."""
+        self.time, self._load, self._moved = s, self.problem.time, direction is not None
+        if direction is not None:
+            dofs = self.problem.formulation.displacement_dofs()
+            values = np.zeros(len(self.problem.committed_unknowns))
+            values[slice(None) if dofs is None else dofs] = direction.ravel()
+            self._previous.array_w[:] = values[: self._previous.getLocalSize()]
+
     def reject(self) -> None:
         """Forget the last increment; see :meth:`MechanicsProblem.reject`."""
         self.problem.reject()
         self._load = self.problem.time
 
     def _corrector(self, t: float, ds: float) -> float | None:
-        """Correct the increment by one Newton step on equilibrium and arc length; return the change of ``t``."""
+        """Correct the increment by one Newton step on equilibrium and arc length; return the change of ``t``.
+
+        Leaves what a unit of time adds to the load in ``_b``.
+        """
         # What a unit of time does to the residual, at frozen stress: the loads and the boundary values.
         step = 1e-3 * max(1.0, abs(t))
         self._b.copy(self._rhs)

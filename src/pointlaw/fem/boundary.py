@@ -4,7 +4,7 @@ Values live in DOLFINx constants (or functions, where they vary in space), so th
 compiles nothing.
 """
 
-from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
+from pointlaw.fem.mpi import MPI, agree  # isort: skip  # noqa: F401 - MPI first
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ import ufl
 from dolfinx import fem
 
 from pointlaw.errors import MeshError, SetupError
-from pointlaw.fem.loads import BodyForce, Displacement, Evaluator, Load, Pressure, Traction
+from pointlaw.fem.loads import LOADS, BodyForce, Displacement, Evaluator, Load, Point, Pressure, Traction
 from pointlaw.fem.strain import weight
 from pointlaw.fem.tagged_mesh import TaggedMesh, place_name
 from pointlaw.tensors import Kinematics
@@ -25,7 +25,8 @@ AXES = "xyz"
 class Supports:
     """Dirichlet conditions; ``bcs`` is what DOLFINx takes, ``space(axis)`` the space of a displacement component.
 
-    Raises ``MeshError`` for a place that the mesh lacks and ``SetupError`` for a direction it lacks.
+    Raises ``MeshError`` for a place that the mesh lacks, ``SetupError`` for a direction it lacks and for what is no
+    list of displacements.
     """
 
     def __init__(
@@ -33,7 +34,8 @@ class Supports:
     ):
         self.bcs: list[fem.DirichletBC] = []
         self._values: list[tuple[Any, Evaluator]] = []
-        for displacement in displacements:
+        self._comm = body.mesh.comm
+        for displacement in _listed("support", displacements, (Displacement,)):
             for axis, value in displacement.components.items():
                 place = place_name(displacement.where)
                 if axis >= body.mesh.geometry.dim:
@@ -42,8 +44,8 @@ class Supports:
                 self._add(space(axis), body, displacement.where, Evaluator(value, what))
 
     def set_time(self, t: float) -> None:
-        """Put the values at time ``t`` into the boundary conditions."""
-        _put(self._values, t)
+        """Put the values at time ``t`` into the boundary conditions; collective."""
+        _put(self._values, t, self._comm)
 
     def _add(self, component: fem.FunctionSpace, body: TaggedMesh, where: Any, evaluator: Evaluator) -> None:
         # A condition that varies in space needs the scalar space of its component; a uniform one a number only.
@@ -61,7 +63,10 @@ class Supports:
 def locate_dofs(space: Any, body: TaggedMesh, where: Any) -> Any:
     """Return the local degrees of freedom of ``space`` at a place; raises ``MeshError`` if there are none."""
     if callable(where):
-        dofs = fem.locate_dofs_geometrical(_collapsed(space), where)
+        pair, marker = _collapsed(space), where
+        if isinstance(where, Point):
+            marker = where.onto_node(pair[1].tabulate_dof_coordinates().T, body.mesh.comm)
+        dofs = fem.locate_dofs_geometrical(pair, marker)
         count = len(dofs[0]) if isinstance(dofs, list) else len(dofs)
         if body.mesh.comm.allreduce(count) == 0:
             raise MeshError(f"{body.source} has no node at {place_name(where)}.")
@@ -79,7 +84,8 @@ def _collapsed(space: Any) -> tuple[fem.FunctionSpace, fem.FunctionSpace]:
 class Loads:
     """External virtual work of tractions, pressures and body forces; ``work(u, v)`` is its UFL form.
 
-    Raises ``MeshError`` for a place that the mesh lacks and ``SetupError`` for a wrong number of components.
+    Raises ``MeshError`` for a place that the mesh lacks, ``SetupError`` for a wrong number of components and for what
+    is no list of loads.
     """
 
     def __init__(self, V: fem.FunctionSpace, body: TaggedMesh, kinematics: Kinematics, loads: Sequence[Load]):
@@ -89,12 +95,12 @@ class Loads:
         self._places: dict[str, list[tuple[int, np.ndarray]]] = {"ds": [], "dx": []}
         # Left alone, UFL adds up the degrees of all factors of a following load, far beyond any use.
         self._metadata = {"quadrature_degree": 2 * V.element.basix_element.degree + 2}
-        self._terms: list[tuple[Load, Any, ufl.Measure]] = [self._term(load) for load in loads]
+        self._terms: list[tuple[Load, Any, ufl.Measure]] = [self._term(load) for load in _listed("load", loads, LOADS)]
         self.follows = kinematics.finite and any(isinstance(load, Pressure) for load in loads)
 
     def set_time(self, t: float) -> None:
-        """Put the values at time ``t`` into the coefficients."""
-        _put(self._values, t)
+        """Put the values at time ``t`` into the coefficients; collective."""
+        _put(self._values, t, self._V.mesh.comm)
 
     def work(self, u: ufl.core.expr.Expr, v: ufl.core.expr.Expr) -> ufl.Form | None:
         """Return the external virtual work, or ``None`` if there is no load."""
@@ -113,10 +119,17 @@ class Loads:
 
     def _term(self, load: Load) -> tuple[Load, Any, ufl.Measure]:
         mesh, dim = self._V.mesh, self._V.mesh.geometry.dim
-        what = f"{type(load).__name__} at {place_name(load.where)}"
+        where = "on the whole body" if load.where is None else f"at {place_name(load.where)}"
+        what = f"{type(load).__name__} {where}"
         if isinstance(load, Pressure):
             value = self._coefficient(load.value, what)
         else:
+            if isinstance(load.value, str) or not isinstance(load.value, Sequence | np.ndarray):
+                given = "a function" if callable(load.value) else repr(load.value)
+                raise SetupError(
+                    f"{what} has the value {given}; give one for each direction, each a number or a function: "
+                    f"{('(0.0, -1.0)', '(0.0, 0.0, -1.0)')[dim == 3]}."
+                )
             if len(load.value) != dim:
                 raise SetupError(f"{what} has {len(load.value)} components, but the mesh has {dim} dimensions.")
             value = ufl.as_vector([self._coefficient(v, f"{what}, {AXES[i]}") for i, v in enumerate(load.value)])
@@ -142,13 +155,29 @@ class Loads:
         return target
 
 
-def _put(values: list[tuple[Any, Evaluator]], t: float) -> None:
+def _listed(what: str, given: Any, kinds: tuple[type, ...]) -> Sequence[Any]:
+    """Return the supports or loads ``given`` if they are a sequence of these; raises ``SetupError`` otherwise."""
+    if isinstance(given, kinds):
+        raise SetupError(f"{what}s are a list; got {type(given).__name__} alone: write [{type(given).__name__}(…)].")
+    names = " or a ".join(kind.__name__ for kind in kinds)
+    for each in given:
+        if not isinstance(each, kinds):
+            raise SetupError(f"A {what} is a {names}; a {type(each).__name__} is none.")
+    return list(given)
+
+
+def _put(values: list[tuple[Any, Evaluator]], t: float, comm: Any) -> None:
     """Give constants and functions the values that their evaluators have at time ``t``."""
-    for target, evaluator in values:
-        if isinstance(target, fem.Function):
-            target.interpolate(lambda x, e=evaluator: e.over(x, t))
-        else:
-            target.value = evaluator.at(t)
+    error = None
+    try:
+        for target, evaluator in values:
+            if isinstance(target, fem.Function):
+                target.interpolate(lambda x, e=evaluator: e.over(x, t))
+            else:
+                target.value = evaluator.at(t)
+    except Exception as caught:  # whatever a user's function raises where this rank looks, the others must not go on
+        error = caught
+    agree(comm, error)
 
 
 def _cofactor(F: ufl.core.expr.Expr) -> ufl.core.expr.Expr:

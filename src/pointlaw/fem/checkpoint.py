@@ -1,7 +1,8 @@
 """The last converged state on disk, and a restart from it on any number of ranks.
 
-Each rank writes one shard, keyed by the positions of nodes and cells in the undeformed body, so that another partition
-finds its values again. The manifest names the shards only when all ranks have finished theirs.
+Each rank writes one shard, keyed by the positions of cells in the undeformed body and of the nodes in each cell (the
+lips of a crack share places, not cells), so that another partition finds its values again. The manifest names the
+shards only when all ranks have finished theirs.
 """
 
 from pointlaw.fem.mpi import MPI, agree  # isort: skip
@@ -16,10 +17,14 @@ import h5py
 import numpy as np
 
 from pointlaw.errors import InputError
-from pointlaw.fem.observe import Observer
+from pointlaw.fem.arc_length import ArcLength
+from pointlaw.fem.observe import Observer, at_least_one
 from pointlaw.fem.problem import MechanicsProblem, StepReport
 from pointlaw.fem.solution import Solution
 from pointlaw.tensors import Array
+
+# Positions that rounding may part, in units of the largest coordinate.
+_NEAR = 2.0**-29
 
 
 class Checkpoint(Observer):
@@ -30,11 +35,12 @@ class Checkpoint(Observer):
     folder
         Where to write; made if missing.
     every
-        Write each n-th accepted step; the last one of a run is always written.
+        Write each n-th accepted step, ``1`` or more; the last one of a run is always written, unless the run ends by an
+        error that one rank alone has.
     """
 
     def __init__(self, folder: str | Path, *, every: int = 1):
-        self.folder, self.every = Path(folder), every
+        self.folder, self.every = Path(folder), at_least_one("Checkpoint", every)
         self._count, self._written = 0, -1.0
 
     def accepted(self, problem: MechanicsProblem, report: StepReport) -> None:
@@ -53,17 +59,23 @@ class Checkpoint(Observer):
         self._written = problem.time
 
 
-def save_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
-    """Write the committed state of a problem; collective. Raises ``OSError`` on all ranks if it cannot be written."""
+def save_checkpoint(folder: str | Path, problem: MechanicsProblem | ArcLength) -> None:
+    """Write the committed state of a problem, with load factor and direction of an :class:`ArcLength`; collective.
+
+    Raises ``OSError`` on all ranks if it cannot be written.
+    """
     folder, comm, laws = Path(folder), problem.comm, _identities(problem)
     name = f"t{problem.time:.12g}"
     shard = folder / f"{name}.rank{comm.rank}.h5"
     places = _Places.of(problem)
+    direction = problem.direction if isinstance(problem, ArcLength) else None
     error: Exception | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with h5py.File(shard.with_suffix(".part"), "w") as file:
             _write_shard(file, problem, places)
+            if direction is not None:
+                file["direction"] = direction
         shard.with_suffix(".part").replace(shard)
     except OSError as problem_of_disk:
         error = OSError(f"The checkpoint {shard} cannot be written: {problem_of_disk}")
@@ -72,6 +84,8 @@ def save_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
         try:
             size = _size(problem)
             manifest = {"time": problem.time, "ranks": comm.size, "name": name, "size": size, "laws": laws}
+            if isinstance(problem, ArcLength):
+                manifest["path"] = {"load": problem.load, "moved": problem.moved}
             part = folder / "latest.part"
             part.write_text(json.dumps(manifest))
             part.replace(folder / "latest.json")
@@ -83,11 +97,14 @@ def save_checkpoint(folder: str | Path, problem: MechanicsProblem) -> None:
     agree(comm, error)
 
 
-def load_checkpoint(folder: str | Path, problem: MechanicsProblem, *, other_laws: bool = False) -> None:
+def load_checkpoint(folder: str | Path, problem: MechanicsProblem | ArcLength, *, other_laws: bool = False) -> None:
     """Put a saved state into a problem of the same mesh, laws and degree, on any number of ranks; collective.
 
     The laws are compared by their ``identity``: class, what they wrap, and the weights of networks, but not the
     parameters of formulas. With ``other_laws`` any law whose state has the same layout goes on from the saved one.
+
+    An :class:`ArcLength` goes on along its path, in its direction, from the checkpoint of another one. A
+    :class:`MechanicsProblem` takes such a checkpoint too; its time is then the load factor.
 
     Raises ``InputError`` on all ranks if the folder holds no complete checkpoint, or one of another problem; the
     problem is then as it was.
@@ -109,20 +126,38 @@ def load_checkpoint(folder: str | Path, problem: MechanicsProblem, *, other_laws
 
 @dataclass
 class _Places:
-    """Positions of the owned nodes ``[n, 3]`` and cells ``[c, 3]``, in units of the largest coordinate."""
+    """Positions of nodes ``[n, 3]`` and cells ``[c, 3]`` of a rank, ghosts included.
+
+    Their unit is the largest coordinate. ``cell_nodes[c, k]`` are the nodes of each cell; the first ``owned`` cells
+    belong to the rank.
+    """
 
     nodes: Array
     cells: Array
+    cell_nodes: np.ndarray
+    owned: int
 
     @classmethod
-    def of(cls, problem: MechanicsProblem) -> "_Places":
+    def of(cls, problem: MechanicsProblem | ArcLength) -> "_Places":
         """Measure a problem; collective."""
         mesh, V = problem.body.mesh, problem.V
-        x = V.tabulate_dof_coordinates()[: V.dofmap.index_map.size_local]
-        owned = np.arange(mesh.topology.index_map(mesh.topology.dim).size_local, dtype=np.int32)
-        middles = dolfinx.mesh.compute_midpoints(mesh, mesh.topology.dim, owned)
+        x = V.tabulate_dof_coordinates()
+        cells = V.dofmap.list
+        middles = dolfinx.mesh.compute_midpoints(mesh, mesh.topology.dim, np.arange(len(cells), dtype=np.int32))
         unit = problem.comm.allreduce(float(np.abs(x).max(initial=0.0)), op=MPI.MAX) or 1.0
-        return cls(x / unit, middles / unit)
+        return cls(x / unit, middles / unit, cells, mesh.topology.index_map(mesh.topology.dim).size_local)
+
+    def matches(self, file: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Find the cells of a shard: their indices here and there, and those of their nodes, ``[cells, k]`` each."""
+        nodes = file["node"][()]
+        here, there = _matches(self.cells, file["cell"][()])
+        mine, theirs = self.cell_nodes[here], file["cell_nodes"][()][there]
+        # The order of the nodes in a cell is that of the mesh file, but on the edges of elements of degree 3 and more.
+        turned = np.flatnonzero(np.abs(self.nodes[mine] - nodes[theirs]).max(axis=(1, 2), initial=0.0) > _NEAR)
+        apart = np.abs(self.nodes[mine[turned]][:, :, None] - nodes[theirs[turned]][:, None]).max(axis=3)
+        theirs[turned] = np.take_along_axis(theirs[turned], apart.argmin(axis=2), axis=1)
+        same = np.abs(self.nodes[mine] - nodes[theirs]).max(axis=(1, 2), initial=0.0) <= _NEAR
+        return here[same], there[same], mine[same], theirs[same]
 
 
 @dataclass
@@ -130,16 +165,17 @@ class _Found:
     """What has been read so far, in the order of this rank's nodes and cells."""
 
     places: _Places
-    time: float
     u: Array
+    direction: Array
     cell_unknowns: Array
-    has_node: np.ndarray
     has_cell: np.ndarray
     regions: dict[str, dict[str, Array]]
     updates: dict[str, int]
+    time: float = 0.0
+    path: dict[str, Any] | None = None
 
     @classmethod
-    def empty(cls, problem: MechanicsProblem, places: _Places) -> "_Found":
+    def empty(cls, problem: MechanicsProblem | ArcLength, places: _Places) -> "_Found":
         regions = {}
         for tag, region in problem.regions.items():
             q = len(region.fields.points)
@@ -147,32 +183,30 @@ class _Found:
             regions[tag] = {name: np.zeros((len(region.cells), q, *array.shape[1:])) for name, array in values}
         return cls(
             places=places,
-            time=0.0,
             u=np.zeros((len(places.nodes), problem.body.mesh.geometry.dim)),
+            direction=np.zeros((len(places.nodes), problem.body.mesh.geometry.dim)),
             cell_unknowns=np.zeros((len(places.cells), problem.formulation.cell_dofs.shape[1])),
-            has_node=np.zeros(len(places.nodes), dtype=bool),
             has_cell=np.zeros(len(places.cells), dtype=bool),
             regions=regions,
             updates={},
         )
 
-    def put_into(self, problem: MechanicsProblem) -> None:
+    def put_into(self, problem: MechanicsProblem | ArcLength) -> None:
         """Make this the committed state; collective."""
-        dim = self.u.shape[1]
-        problem.u.x.array.reshape(-1, dim)[: len(self.u)] = self.u
-        problem.u.x.scatter_forward()
-        unknown = problem.formulation.unknown
-        unknown.x.array[problem.formulation.cell_dofs[: len(self.cell_unknowns)]] = self.cell_unknowns
-        unknown.x.scatter_forward()
+        problem.u.x.array[:] = self.u.ravel()
+        problem.formulation.unknown.x.array[problem.formulation.cell_dofs] = self.cell_unknowns
         for tag, region in problem.regions.items():
             everywhere = np.arange(len(region.cells))
             region.restore(everywhere, *(self.regions[tag][key] for key in ("state", "stress", "tangent")))
             region.history.updates = self.updates[tag]
-        problem.time = self.time
-        problem.restore()
+        plain = problem.problem if isinstance(problem, ArcLength) else problem
+        plain.time = self.time if self.path is None else self.path["load"]
+        plain.restore()
+        if isinstance(problem, ArcLength) and self.path is not None:
+            problem.resume(self.time, self.direction if self.path["moved"] else None)
 
 
-def _size(problem: MechanicsProblem) -> dict[str, int]:
+def _size(problem: MechanicsProblem | ArcLength) -> dict[str, int]:
     """Return the numbers that tell one mesh and degree from most others."""
     topology = problem.body.mesh.topology
     return {
@@ -183,11 +217,11 @@ def _size(problem: MechanicsProblem) -> dict[str, int]:
     }
 
 
-def _identities(problem: MechanicsProblem) -> dict[str, str]:
+def _identities(problem: MechanicsProblem | ArcLength) -> dict[str, str]:
     return {tag: region.material.identity for tag, region in problem.regions.items()}
 
 
-def _check_laws(folder: Path, manifest: dict[str, Any], problem: MechanicsProblem) -> None:
+def _check_laws(folder: Path, manifest: dict[str, Any], problem: MechanicsProblem | ArcLength) -> None:
     """Refuse a state that another law has written: the layouts of two networks are alike, their meaning is not."""
     written = manifest.get("laws", {})  # a checkpoint of an early pointlaw names none
     for tag, here in _identities(problem).items():
@@ -198,11 +232,13 @@ def _check_laws(folder: Path, manifest: dict[str, Any], problem: MechanicsProble
             )
 
 
-def _write_shard(file: Any, problem: MechanicsProblem, places: _Places) -> None:
-    cells = len(places.cells)
-    file["node"], file["cell"] = places.nodes, places.cells
-    file["u"] = problem.u.x.array.reshape(-1, problem.body.mesh.geometry.dim)[: len(places.nodes)]
-    file["cell_unknowns"] = problem.formulation.unknown.x.array[problem.formulation.cell_dofs[:cells]]
+def _write_shard(file: Any, problem: MechanicsProblem | ArcLength, places: _Places) -> None:
+    # The committed values: those of the functions may be of a step that is being tried.
+    unknowns, dofs = problem.committed_unknowns, problem.formulation.displacement_dofs()
+    file["node"], file["cell"] = places.nodes, places.cells[: places.owned]
+    file["cell_nodes"] = places.cell_nodes[: places.owned]
+    file["u"] = (unknowns if dofs is None else unknowns[dofs]).reshape(-1, problem.body.mesh.geometry.dim)
+    file["cell_unknowns"] = unknowns[problem.formulation.cell_dofs[: places.owned]]
     for tag, region in problem.regions.items():
         group = file.create_group(f"regions/{tag}")
         group["cell"] = places.cells[region.cells]
@@ -213,19 +249,31 @@ def _write_shard(file: Any, problem: MechanicsProblem, places: _Places) -> None:
         group.attrs["updates"] = region.history.updates
 
 
-def _read(folder: Path, problem: MechanicsProblem, found: _Found) -> dict[str, Any]:
+def _read(folder: Path, problem: MechanicsProblem | ArcLength, found: _Found) -> dict[str, Any]:
     """Fill ``found`` and return the manifest."""
     manifest: dict[str, Any] = json.loads((folder / "latest.json").read_text())
-    found.time = float(manifest["time"])
+    found.time, found.path = float(manifest["time"]), manifest.get("path")
     if manifest["size"] != _size(problem):
         raise InputError(f"{folder} was written for a mesh of {manifest['size']}; this problem has {_size(problem)}.")
+    if isinstance(problem, ArcLength) and found.path is None:
+        raise InputError(
+            f"{folder} was written by a MechanicsProblem and knows no direction along a path: "
+            "load it into the problem, and make the ArcLength from that."
+        )
     has = {tag: np.zeros(len(region.cells), dtype=bool) for tag, region in problem.regions.items()}
     for rank in range(manifest["ranks"]):
         with h5py.File(folder / f"{manifest['name']}.rank{rank}.h5", "r") as file:
-            here, there = _matches(found.places.nodes, file["node"][()])
-            found.u[here] = file["u"][()][there]
-            found.has_node[here] = True
-            here, there = _matches(found.places.cells, file["cell"][()])
+            if "cell_nodes" not in file:
+                raise InputError(
+                    f"{folder} was written by an early pointlaw, whose checkpoints do not tell nodes at one place "
+                    "apart; run from the start, and write a new one."
+                )
+            here, there, mine, theirs = found.places.matches(file)
+            if found.has_cell[here].any() or len(np.unique(_keys(file["cell"][()], 0.0))) < len(file["cell"]):
+                raise InputError(f"{folder}: cells that lie at one place cannot be told apart.")
+            found.u[mine] = file["u"][()][theirs]
+            if found.path is not None and found.path["moved"]:
+                found.direction[mine] = file["direction"][()][theirs]
             found.cell_unknowns[here] = file["cell_unknowns"][()][there]
             found.has_cell[here] = True
             if set(file["regions"]) != set(problem.regions):
@@ -242,7 +290,7 @@ def _read(folder: Path, problem: MechanicsProblem, found: _Found) -> dict[str, A
                     array[here] = group[key][()][there]
                 found.updates[tag] = int(group.attrs["updates"])
                 has[tag][here] = True
-    if not all(mask.all() for mask in (found.has_node, found.has_cell, *has.values())):
+    if not all(mask.all() for mask in (found.has_cell, *has.values())):
         raise InputError(f"{folder} does not cover this mesh; it was written for another one.")
     return manifest
 

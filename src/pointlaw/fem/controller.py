@@ -76,6 +76,8 @@ class StepController:
     def __post_init__(self) -> None:
         if not self.dt > 0:
             raise InputError(f"StepController: dt = {self.dt} must be > 0.")
+        if not self.max_dt > 0:
+            raise InputError(f"StepController: max_dt = {self.max_dt} must be > 0.")
         if not 0 <= self.min_dt <= self.max_dt:
             raise InputError(f"StepController: 0 <= min_dt <= max_dt is needed; got {self.min_dt} and {self.max_dt}.")
         if not 0 < self.cut < 1:
@@ -100,11 +102,15 @@ class StepController:
 
 @dataclass(frozen=True)
 class FixedStep:
-    """Steps of one length; the first failure ends the run."""
+    """Steps of one length ``dt`` (unit of time), whatever the laws would allow; the first failure ends the run."""
 
     dt: float = math.inf
     min_dt: float = 0.0
     max_cuts: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.dt > 0:
+            raise InputError(f"FixedStep: dt = {self.dt} must be > 0.")
 
     def decide(self, report: StepReport, dt: float) -> Decision:
         """Keep a converged step, refuse any other."""

@@ -18,7 +18,10 @@ Value = float | Callable[..., Any]
 
 @dataclass(frozen=True)
 class Point:
-    """A place given by its coordinates (unit of length): the node nearest to it, within ``tolerance``."""
+    """A place given by its coordinates (unit of length): the node nearest to it, within ``tolerance``.
+
+    Where nodes coincide, as on the lips of a slit, it is all of them.
+    """
 
     x: float
     y: float = 0.0
@@ -26,8 +29,27 @@ class Point:
     tolerance: float = 1e-8
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return which of the coordinates ``x[3, n]`` are this point, ``[n]``."""
-        return np.linalg.norm(x - np.array([[self.x], [self.y], [self.z]]), axis=0) <= self.tolerance
+        """Return which of the coordinates ``x[3, n]`` are within the tolerance, ``[n]``."""
+        return self._distance(x) <= self.tolerance
+
+    def onto_node(self, x: np.ndarray, comm: Any) -> "Point":
+        """Return the place of the nearest of the nodes ``x[3, n]`` of all ranks, with a tolerance for round-off only.
+
+        Of nodes that are equally near it is the first by its coordinates. If none is within the tolerance, it is this
+        point as it is. Collective.
+        """
+        distance = self._distance(x)
+        nearest = min(comm.allgather(float(distance.min(initial=np.inf))))
+        if nearest > self.tolerance:
+            return self
+        small = 1e-12 * max(comm.allgather(float(np.abs(x).max(initial=0.0))))
+        near = comm.allgather(x[:, distance <= nearest + small].T.tolist())
+        places = [place for part in near for place in part]
+        x0, y0, z0 = min(places, key=lambda place: [round(c / small) for c in place])
+        return Point(x0, y0, z0, tolerance=small)
+
+    def _distance(self, x: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(x - np.array([[self.x], [self.y], [self.z]]), axis=0)
 
 
 @dataclass(frozen=True)
@@ -83,6 +105,7 @@ class BodyForce:
 
 
 Load = Traction | Pressure | BodyForce
+LOADS = (Traction, Pressure, BodyForce)
 
 
 @dataclass
@@ -108,8 +131,18 @@ class Evaluator:
         return number
 
     def over(self, x: np.ndarray, t: float) -> np.ndarray:
-        """Return the values ``[n]`` at coordinates ``x[3, n]``; raises ``InputError`` if they are not finite."""
-        values = np.broadcast_to(np.asarray(self.value(x, t), dtype=float), x.shape[1:])
+        """Return the values ``[n]`` at coordinates ``x[3, n]``; raises ``InputError`` unless finite numbers."""
+        given = self.value(x, t)
+        try:
+            values = np.asarray(given, dtype=float)
+        except (TypeError, ValueError):
+            raise InputError(f"{self.what} at t = {t:g} is {given!r}, no numbers.") from None
+        if values.shape not in ((), (1,), x.shape[1:]):
+            raise InputError(
+                f"{self.what} at t = {t:g} has the shape {values.shape}, but there are {x.shape[1]} coordinates "
+                "x[3, n]: return one number for each, [n]."
+            )
+        values = np.broadcast_to(values, x.shape[1:])
         if not np.all(np.isfinite(values)):
             raise InputError(f"{self.what} at t = {t:g} has values that are not finite.")
         return values

@@ -4,6 +4,8 @@
 in a sentence how it went. A step is either accepted on all ranks or leaves no trace.
 """
 
+from pointlaw.fem.mpi import MPI, everyone_arrives  # isort: skip
+
 import logging
 import math
 import time
@@ -85,10 +87,15 @@ def march(
         for target in targets:
             if not run.reach(target):
                 break
-    finally:
-        solution.stats.seconds = time.perf_counter() - begun
-        for observer in observers:
-            observer.finish(cast(MechanicsProblem, problem), solution)
+    except BaseException as error:
+        # Ranks that do not have this error would not join in what is collective; those that have it come soon.
+        if getattr(error, "collective", False) or everyone_arrives(problem.comm, seconds=2.0):
+            run.finish(begun)
+        else:
+            for observer in observers:
+                observer.abandon()
+        raise
+    run.finish(begun)
     log.info(solution.message)
     if strict and not solution.finished:
         raise NotConverged(solution.message, solution)
@@ -119,8 +126,9 @@ class _Run:
             self._count(report, accepted=decision.accept)
             if decision.accept:
                 cuts = 0
-                # A step shortened to hit a requested time says nothing against the longer one that was wanted.
-                self.dt = max(decision.next_dt, self.dt if dt < self.dt else 0.0)
+                # A step shortened to hit a requested time says nothing against the longer one that was wanted, unless
+                # a law limits the next step by the length of this one.
+                self.dt = max(decision.next_dt, min(self.dt, report.dt_factor * dt) if dt < self.dt else 0.0)
                 if self._book(report):
                     continue
                 self.solution.status, self.solution.cause = Status.STOPPED, "an observer asked for it"
@@ -140,6 +148,12 @@ class _Run:
                 return False
         return True
 
+    def finish(self, begun: float) -> None:
+        """Tell the observers of the end; collective."""
+        self.solution.stats.seconds = time.perf_counter() - begun
+        for observer in self.observers:
+            observer.finish(self.problem, self.solution)
+
     def _book(self, report: StepReport) -> bool:
         self.problem.accept(report)
         if report.out_of_range_points and self.problem.comm.rank == 0:
@@ -150,7 +164,7 @@ class _Run:
         self.solution.reports.append(report)
         answers = [observer.accepted(self.problem, report) for observer in self.observers]
         # One rank's wish to stop is everybody's.
-        return not self.problem.comm.allreduce(any(answer is False for answer in answers), op=_logical_or())
+        return not self.problem.comm.allreduce(any(answer is False for answer in answers), op=MPI.LOR)
 
     def _count(self, report: StepReport, *, accepted: bool) -> None:
         stats = self.solution.stats
@@ -173,15 +187,12 @@ def _next(start: float, target: float, dt: float) -> tuple[float, float]:
 
 
 def _checked(times: Sequence[float], start: float) -> list[float]:
-    targets = np.asarray(times, dtype=float)
+    try:
+        targets = np.asarray(times, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"times must be a list of finite numbers; got {times!r}.") from None
     if targets.ndim != 1 or not len(targets) or not np.all(np.isfinite(targets)):
         raise InputError(f"times must be a list of finite numbers; got {times!r}.")
     if targets[0] <= start or np.any(np.diff(targets) <= 0):
         raise InputError(f"times must increase and begin after the problem's time {start:g}; got {targets.tolist()}.")
     return [float(t) for t in targets]
-
-
-def _logical_or() -> Any:
-    from pointlaw.fem.mpi import MPI
-
-    return MPI.LOR

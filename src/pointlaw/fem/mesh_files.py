@@ -1,12 +1,16 @@
 """Meshes from files: Gmsh and XDMF through DOLFINx, every other format through meshio.
 
 Only rank 0 reads a foreign file; DOLFINx spreads it over the ranks. Physical names survive where the format has them.
+A cell or facet has one tag only; where the sets of a file overlap, what they share gets a tag of its own, and each of
+their names means all its tags.
 """
 
 from pointlaw.fem.mpi import MPI, agree  # isort: skip - MPI before DOLFINx
 
+import io
+import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,9 @@ _CELLS = {
     "hexahedron": ("hexahedron", 1),
     "hexahedron27": ("hexahedron", 2),
 }
+# An Abaqus element with the type that meshio knows for its shape; the letters after the number are its formulation.
+_ABAQUS_ELEMENT = re.compile(r"^(\*ELEMENT\b[^\n]*\bTYPE\s*=\s*)(CPE|CPS|CAX|C3D)(\d+)[A-Z]*", re.I | re.M)
+_ABAQUS_PLANE = {"3": "CPS3", "4": "CPS4", "6": "CPE6", "8": "S8R"}
 _DIM = {"vertex": 0, "interval": 1, "triangle": 2, "quadrilateral": 2, "tetrahedron": 3, "hexahedron": 3}
 
 
@@ -42,7 +49,8 @@ def read_mesh(path: str | Path, comm: Any = None) -> TaggedMesh:
     ----------
     path
         ``.msh`` (needs gmsh), ``.xdmf`` as DOLFINx or meshio writes it, or any format that meshio reads
-        (Abaqus ``.inp``, VTK ``.vtu``, Nastran ``.bdf``, MED, Exodus, …).
+        (Abaqus ``.inp``, VTK ``.vtu``, Nastran ``.bdf``, MED, Exodus, …). Abaqus' plane, axisymmetric and solid
+        elements are read by their shape, whatever their formulation.
     comm
         MPI communicator, by default ``COMM_WORLD``.
 
@@ -69,6 +77,7 @@ def _read_gmsh(path: Path, comm: Any) -> TaggedMesh:
     from dolfinx.io.gmsh import model_to_mesh
 
     problem, dim = None, None
+    names: dict[str, tuple[int, ...]] = {}
     if comm.rank == 0:
         gmsh.initialize(interruptible=False)
         gmsh.option.setNumber("General.Terminal", 0)
@@ -76,18 +85,18 @@ def _read_gmsh(path: Path, comm: Any) -> TaggedMesh:
             gmsh.merge(str(path))
             dim = gmsh.model.getDimension()
             problem = _gmsh_problem(gmsh, path, dim)
+            names = {} if problem else _gmsh_names(gmsh, dim)
         except MeshError as error:
             problem = error
         except Exception as error:
             problem = MeshError(f"Gmsh cannot read {path}: {error}")
     try:
         agree(comm, problem)
-        dim = comm.bcast(dim)
+        dim, names = comm.bcast((dim, names))
         data = model_to_mesh(gmsh.model, comm, 0, gdim=dim)
     finally:
         if comm.rank == 0:
             gmsh.finalize()
-    names = {name: (int(group.dim), int(group.tag)) for name, group in data.physical_groups.items()}
     return TaggedMesh(data.mesh, data.cell_tags, data.facet_tags, names, str(path))
 
 
@@ -97,12 +106,64 @@ def _gmsh_problem(gmsh: Any, path: Path, dim: int) -> MeshError | None:
     if not groups:
         return MeshError(f"{path} has no physical group of dimension {dim}; name the body in Gmsh.")
     entities = {entity for group in groups for entity in gmsh.model.getEntitiesForPhysicalGroup(*group)}
+    parts = [entity for _, entity in gmsh.model.getEntities(dim) if gmsh.model.mesh.getElementTypes(dim, entity).size]
+    if bare := set(parts) - entities:
+        return MeshError(
+            f"{path} has {len(bare)} of {len(parts)} parts of the body in no physical group; name them all in Gmsh."
+        )
     types = {int(kind) for entity in entities for kind in gmsh.model.mesh.getElementTypes(dim, entity)}
     names = sorted(gmsh.model.mesh.getElementProperties(kind)[0] for kind in types)
     if len(names) > 1:
         return _several_types(path, names)
     _require_plane(path, np.asarray(gmsh.model.mesh.getNodes()[1]).reshape(-1, 3), dim)
     return None
+
+
+def _gmsh_names(gmsh: Any, dim: int) -> dict[str, tuple[int, ...]]:
+    """Return dimension and tags of each name in the current Gmsh model, whose groups are made disjoint for it."""
+    names: dict[str, tuple[int, ...]] = {}
+    for d in range(dim + 1):
+        groups = [tag for _, tag in gmsh.model.getPhysicalGroups(d)]
+        entities = np.array([entity for _, entity in gmsh.model.getEntities(d)])
+        if not groups:
+            continue
+        member = np.array([np.isin(entities, gmsh.model.getEntitiesForPhysicalGroup(d, tag)) for tag in groups])
+        values, meaning = _disjoint(member, groups)
+        for tag, tags in zip(groups, meaning, strict=True):
+            name = gmsh.model.getPhysicalName(d, tag) or (f"group {tag}" if len(tags) > 1 else "")
+            if name:
+                names[name] = (d, *tags)
+        if any(len(tags) > 1 for tags in meaning):
+            gmsh.model.removePhysicalGroups([(d, tag) for tag in groups])
+            for value in np.unique(values[values > 0]).tolist():
+                gmsh.model.addPhysicalGroup(d, entities[values == value].tolist(), value)
+    return names
+
+
+def _disjoint(member: np.ndarray, tags: Sequence[int]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """Give each item one tag, though it may be in several sets.
+
+    Parameters
+    ----------
+    member : bool [sets, items]
+        Which items are in which set.
+    tags : [sets]
+        Tag of each set, for the items that it has for itself.
+
+    Returns
+    -------
+    values : int [items]
+        Tag of each item; a new one for each combination of sets that share items, 0 for items in no set.
+    meaning : list of tuple
+        For each set its tag, and the tags of what it shares.
+    """
+    combinations, which = np.unique(member, axis=1, return_inverse=True)
+    count = combinations.sum(axis=0)
+    value = np.where(count == 1, np.asarray(tags) @ combinations, 0)
+    shared = count > 1
+    value[shared] = max(tags) + 1 + np.arange(np.count_nonzero(shared))
+    meaning = [(tag, *value[shared & row].tolist()) for tag, row in zip(tags, combinations, strict=True)]
+    return value[which.reshape(-1)], meaning
 
 
 def _several_types(path: Path, names: list[str]) -> MeshError:
@@ -167,7 +228,7 @@ def _xdmf_grids(path: Path) -> dict[str, tuple[int, bool]]:
 def _read_meshio(path: Path, comm: Any) -> TaggedMesh:
     problem: MeshError | None = None
     parts: list[Any] = []
-    names: dict[str, tuple[int, int]] = {}
+    names: dict[str, tuple[int, ...]] = {}
     kind, points = "", np.empty((0, 3))
     if comm.rank == 0:
         try:
@@ -189,11 +250,11 @@ def _read_meshio(path: Path, comm: Any) -> TaggedMesh:
     return TaggedMesh(mesh, tags[0], tags[1], names, str(path))
 
 
-def _meshio_parts(path: Path) -> tuple[np.ndarray, list[Any], dict[str, tuple[int, int]], str]:
+def _meshio_parts(path: Path) -> tuple[np.ndarray, list[Any], dict[str, tuple[int, ...]], str]:
     """Return points, (cells, tags) of the body and of its facets in DOLFINx order, names, and the cell type."""
     import meshio
 
-    data = meshio.read(path)
+    data = meshio.read(_abaqus_text(path), file_format="abaqus") if path.suffix == ".inp" else meshio.read(path)
     known = [block for block in data.cells if block.type in _CELLS]
     if not known:
         raise MeshError(f"{path} has no cells that DOLFINx knows; it has {sorted({b.type for b in data.cells})}.")
@@ -218,21 +279,39 @@ def _meshio_parts(path: Path) -> tuple[np.ndarray, list[Any], dict[str, tuple[in
     return data.points, parts, names, body[0]
 
 
-def _meshio_tags(data: Any, dim: int) -> tuple[list[np.ndarray], dict[str, tuple[int, int]]]:
+def _abaqus_text(path: Path) -> io.StringIO:
+    """Return the text of an Abaqus file whose elements have the types that meshio knows for their shapes."""
+
+    def known(match: re.Match[str]) -> str:
+        begin, family, number = match[1], match[2].upper(), match[3]
+        return begin + (f"C3D{number}" if family == "C3D" else _ABAQUS_PLANE.get(number, family + number))
+
+    text = io.StringIO(_ABAQUS_ELEMENT.sub(known, path.read_text(encoding="utf-8", errors="replace")))
+    text.name = str(path)  # meshio looks for included files beside it
+    return text
+
+
+def _meshio_tags(data: Any, dim: int) -> tuple[list[np.ndarray], dict[str, tuple[int, ...]]]:
     """Return integer tags of each cell block, and their names: physical groups, or named sets of cells."""
     sizes = [len(block.data) for block in data.cells]
     for values in data.cell_data.values():
         if all(np.issubdtype(np.asarray(v).dtype, np.integer) and np.asarray(v).ndim == 1 for v in values):
-            names = {name: (int(d), int(tag)) for name, (tag, d) in data.field_data.items()}
-            return [np.asarray(v) for v in values], names
-    tags, names = [np.zeros(n, dtype=np.int32) for n in sizes], {}
-    for tag, (name, members) in enumerate(data.cell_sets.items(), start=1):
+            groups: dict[str, tuple[int, ...]] = {n: (int(d), int(tag)) for n, (tag, d) in data.field_data.items()}
+            return [np.asarray(v) for v in values], groups
+    starts = np.cumsum([0, *sizes])
+    dims = [_DIM[_CELLS[block.type][0]] if block.type in _CELLS else dim for block in data.cells]
+    member = np.zeros((len(data.cell_sets), starts[-1]), dtype=bool)
+    found: dict[str, int] = {}  # dimension of each set that has members
+    for row, (name, members) in zip(member, data.cell_sets.items(), strict=True):
         for block, cells in enumerate(members):
             if cells is not None and len(cells):
-                tags[block][np.asarray(cells, dtype=int)] = tag
-                kind = data.cells[block].type
-                names[name] = (_DIM[_CELLS[kind][0]] if kind in _CELLS else dim, tag)
-    return tags, names
+                row[starts[block] + np.asarray(cells, dtype=int)] = True
+                found[name] = max(found.get(name, 0), dims[block])  # of a set of cells and facets the cells
+    if not len(member):
+        return [np.zeros(n, dtype=np.int32) for n in sizes], {}
+    values, meaning = _disjoint(member, range(1, len(member) + 1))
+    names = {name: (found[name], *tags) for name, tags in zip(data.cell_sets, meaning, strict=True) if name in found}
+    return np.split(values.astype(np.int32), starts[1:-1]), names
 
 
 def _tags(mesh: dolfinx.mesh.Mesh, dim: int, part: Any) -> dolfinx.mesh.MeshTags | None:

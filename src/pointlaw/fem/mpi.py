@@ -72,10 +72,10 @@ DOLFINX_VERSION = _import_dolfinx()
 MEETING_SECONDS = 5.0
 
 
-def _everyone_arrives() -> bool:
-    """Return whether all ranks of ``COMM_WORLD`` get here within ``MEETING_SECONDS``."""
-    request = MPI.COMM_WORLD.Ibarrier()
-    until = time.monotonic() + MEETING_SECONDS
+def everyone_arrives(comm: Any, seconds: float = MEETING_SECONDS) -> bool:
+    """Return whether all ranks of ``comm`` get here within ``seconds``; after ``False``, ``comm`` is spent."""
+    request = comm.Ibarrier()
+    until = time.monotonic() + seconds
     while not request.Test():
         if time.monotonic() > until:
             return False
@@ -108,7 +108,7 @@ def end_job(error: BaseException, *, brief: bool = False) -> None:
         elif error.__cause__ is not None and not brief:
             _print_error(error.__cause__, mark, brief)
         # All ranks raised the same error: leave in order, so that files are closed.
-        if _everyone_arrives():
+        if everyone_arrives(world):
             return None
     # Reached with a collective error only if it was not as collective as it says: then this rank alone knows of it.
     if world.rank > 0 or not getattr(error, "collective", False):

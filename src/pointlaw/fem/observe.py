@@ -17,12 +17,20 @@ import ufl
 from dolfinx import fem
 from dolfinx.io import VTKFile
 
-from pointlaw.errors import SetupError
+from pointlaw.errors import InputError, SetupError
 from pointlaw.fem.jit import jit_options
 from pointlaw.fem.problem import MechanicsProblem, StepReport
 from pointlaw.fem.solution import Solution
+from pointlaw.fem.strain import weight
 from pointlaw.fem.tagged_mesh import Where
 from pointlaw.tensors import Array
+
+
+def at_least_one(observer: str, every: int) -> int:
+    """Return ``every``; raises ``InputError`` if it is below 1."""
+    if not every >= 1:
+        raise InputError(f"{observer}: every = {every} must be at least 1.")
+    return every
 
 
 class Observer:
@@ -38,7 +46,10 @@ class Observer:
         """Take note of a rejected step and the length of the next attempt."""
 
     def finish(self, problem: MechanicsProblem, solution: Solution) -> None:
-        """Close files; called also when the run failed."""
+        """Close files; called also when the run failed, or ends by an error that all ranks have."""
+
+    def abandon(self) -> None:
+        """Let go of what is this rank's own: it ends by an error that the other ranks do not have. Not collective."""
 
 
 class ForceTable(Observer):
@@ -58,7 +69,9 @@ class ForceTable(Observer):
     force : list of [gdim]
         Reaction of the supports at the part; unit of force.
     displacement : list of [gdim]
-        Mean displacement of the part; unit of length.
+        Mean displacement of the part by area, that of a ring (2πr) if axisymmetric; unit of length.
+
+    A second :func:`march` goes on with the same columns, and writes the whole file again.
     """
 
     def __init__(self, where: Where, path: str | Path | None = None):
@@ -73,18 +86,23 @@ class ForceTable(Observer):
         ds = ufl.Measure("ds", domain=body.mesh, subdomain_data=[(1, body.boundary(self.where))])(1)
         v = ufl.TestFunction(problem.V)
         ones = ufl.as_vector([1.0] * dim)
-        form = fem.form(ufl.inner(ones, v) * ds, jit_options=jit_options())
         owned = problem.V.dofmap.index_map.size_local
-        weights = fem.assemble_vector(form)
-        weights.scatter_reverse(dolfinx.la.InsertMode.add)
-        self._weights = weights.array.reshape(-1, dim)[:owned]
-        self._area = problem.comm.allreduce(float(self._weights[:, 0].sum()))
+        for factor in (weight(problem.kinematics, body.mesh), 1.0):
+            form = fem.form(ufl.inner(ones, v) * factor * ds, jit_options=jit_options())
+            weights = fem.assemble_vector(form)
+            weights.scatter_reverse(dolfinx.la.InsertMode.add)
+            self._weights = weights.array.reshape(-1, dim)[:owned]
+            self._area = problem.comm.allreduce(float(self._weights[:, 0].sum()))
+            if self._area > 0.0:
+                break  # only the axis has no area; its mean is that by length, as of a thin cylinder around it
         self._writes = self.path is not None and problem.comm.rank == 0
         if self._writes:
             axes = "xyz"[:dim]
             self._path().parent.mkdir(parents=True, exist_ok=True)
             with self._path().open("w", newline="") as file:
                 csv.writer(file).writerow(["time", *(f"force_{a}" for a in axes), *(f"displacement_{a}" for a in axes)])
+            for row in zip(self.time, self.force, self.displacement, strict=True):
+                self._write(*row)
         if not self.time:
             self._record(problem, problem.reaction(self.where))
 
@@ -100,8 +118,11 @@ class ForceTable(Observer):
         self.force.append(force)
         self.displacement.append(mean)
         if self._writes:
-            with self._path().open("a", newline="") as file:
-                csv.writer(file).writerow([repr(float(v)) for v in (problem.time, *force, *mean)])
+            self._write(problem.time, force, mean)
+
+    def _write(self, time: float, force: Array, mean: Array) -> None:
+        with self._path().open("a", newline="") as file:
+            csv.writer(file).writerow([repr(float(v)) for v in (time, *force, *mean)])
 
     def _path(self) -> Path:
         if self.path is None:
@@ -115,11 +136,12 @@ class Paraview(Observer):
     Parameters
     ----------
     path
-        ``….bp`` writes VTX (ADIOS2, one folder for all times), ``….pvd`` writes VTU files.
+        ``….bp`` writes VTX (ADIOS2, one folder for all times), ``….pvd`` writes VTU files. Neither can be gone on with:
+        a second :func:`march` writes ``…-2.bp``, and so on.
     state
         Internal variables to write, by the names of the laws' state layouts; regions that lack one write zero.
     every
-        Write each n-th accepted step.
+        Write each n-th accepted step; ``1`` or more.
 
     Raises
     ------
@@ -128,8 +150,8 @@ class Paraview(Observer):
     """
 
     def __init__(self, path: str | Path, *, state: Sequence[str] = (), every: int = 1):
-        self.path, self.state, self.every = Path(path), tuple(state), every
-        self._count = 0
+        self.path, self.state, self.every = Path(path), tuple(state), at_least_one("Paraview", every)
+        self._count = self._runs = 0
 
     def start(self, problem: MechanicsProblem) -> None:
         """Create the fields and open the file."""
@@ -151,13 +173,15 @@ class Paraview(Observer):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         problem.comm.Barrier()
         functions = [self._u, *self._fields.values()]
+        self._runs += 1
+        path = self.path if self._runs == 1 else self.path.with_stem(f"{self.path.stem}-{self._runs}")
         if self.path.suffix == ".bp" and dolfinx.has_adios2:
             from dolfinx.io import VTXWriter
 
-            writer: Any = VTXWriter(problem.comm, self.path, functions)
+            writer: Any = VTXWriter(problem.comm, path, functions)
             self._write, self._close = writer.write, writer.close
         elif self.path.suffix == ".pvd":
-            file = VTKFile(problem.comm, str(self.path), "w")
+            file = VTKFile(problem.comm, str(path), "w")
             self._write, self._close = (lambda t: file.write_function(functions, t)), file.close
         else:
             raise SetupError(f"ParaView files end in .bp (needs ADIOS2) or .pvd; got {self.path}.")
@@ -179,7 +203,8 @@ class Paraview(Observer):
         self._u.interpolate(problem.u)
         stress, _ = problem.fields.arrays()
         for region in problem.regions.values():
-            values = {"stress": stress[region.cells].reshape(region.size, stress.shape[-1])}
+            m = problem.kinematics.size  # the mixed formulation adds its two constraints to the stress
+            values = {"stress": stress[region.cells, :, :m].reshape(region.size, m)}
             values |= region.material.state_layout.split(region.history.committed)
             for name, function in self._fields.items():
                 if name in values and region.size:
@@ -224,6 +249,10 @@ class Progress(Observer):
 
     def finish(self, problem: MechanicsProblem, solution: Solution) -> None:
         """Stop the bar."""
+        self._bar.stop()
+
+    def abandon(self) -> None:
+        """Give the terminal back."""
         self._bar.stop()
 
     def _show(self, t: float, note: str) -> None:

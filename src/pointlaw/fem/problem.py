@@ -10,7 +10,7 @@ from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,8 @@ class MechanicsProblem:
     petsc_options
         PETSc options that override the defaults, such as ``{"snes_max_it": 40, "pc_type": "hypre"}``.
     rtol, atol
-        The residual is converged below ``rtol`` times the norm of the nodal forces, or below ``atol`` (force).
+        The residual is converged below ``rtol`` times the norm of the nodal forces, or below ``atol`` (force);
+        without ``atol``, below what rounding to 15 digits leaves of forces that cancel, whatever the units.
 
     Raises
     ------
@@ -106,6 +107,13 @@ class MechanicsProblem:
         On all ranks: kinematics that do not fit, cells without a material, a body that is free to move.
     MeshError
         On all ranks: a place that the mesh lacks, an inverted cell.
+
+    Attributes
+    ----------
+    time : float
+        End of the last accepted increment, unit of time.
+    tried : StepReport or None
+        The increment that waits for :meth:`accept` or :meth:`reject`.
     """
 
     def __init__(
@@ -121,7 +129,7 @@ class MechanicsProblem:
         solver: str = "auto",
         petsc_options: Mapping[str, Any] | None = None,
         rtol: float = 1e-8,
-        atol: float = 1e-12,
+        atol: float | None = None,
     ):
         self.body = tagged(mesh)
         self.body.check()
@@ -131,6 +139,10 @@ class MechanicsProblem:
         domain = self.body.mesh
         first = next(iter(parts.values()))
         self.kinematics = first.kinematics
+        if not isinstance(degree, int | np.integer) or degree < 1:
+            raise SetupError(f"degree = {degree!r} must be an integer of at least 1: displacements are continuous.")
+        if not rtol >= 0.0:
+            raise SetupError(f"rtol = {rtol} must be 0 or more.")
         if formulation not in FORMULATIONS:
             raise SetupError(f"formulation = {formulation!r} must be one of {list(FORMULATIONS)}.")
         self.formulation: Formulation = FORMULATIONS[formulation](domain, first, degree)
@@ -153,10 +165,13 @@ class MechanicsProblem:
             for tag, material in parts.items()
         }
         self._require_cover()
+        supports = _list_of("supports", supports, Displacement, "loads")
+        loads = _list_of("loads", loads, Load, "supports")
         self.supports = Supports(self.formulation.space, self.body, supports)
         require_supports(self.V, self.kinematics, self.supports.bcs, self.formulation.displacement_dofs())
         self.loads = Loads(self.V, self.body, self.kinematics, loads)
         self.time = 0.0
+        self.tried: StepReport | None = None
         self._committed = self.formulation.unknown.x.array.copy()
         self.newton = self._make_newton(solver, petsc_options or {}, rtol, atol)
         self._dt = 0.0
@@ -182,12 +197,13 @@ class MechanicsProblem:
         Nothing is committed: follow with :meth:`accept` or :meth:`reject`. A failure is in the report, not raised.
         """
         start = time.perf_counter()
+        self.tried = None
         self.set_step(t, dt)
         outcome = self.newton.solve()
         self.formulation.extract()
         verdict = outcome.verdict
         detail = self.describe_failure() if verdict.failed else ""
-        return StepReport(
+        self.tried = StepReport(
             time=t,
             dt=dt,
             converged=outcome.converged,
@@ -202,11 +218,22 @@ class MechanicsProblem:
             seconds=time.perf_counter() - start,
             detail=detail,
         )
+        return self.tried
 
     def accept(self, report: StepReport) -> None:
-        """Make the last increment history: displacement, state, stress and tangent; ``time`` moves on."""
+        """Make the last increment history: displacement, state, stress and tangent; ``time`` moves on.
+
+        Raises ``SetupError`` if ``report`` is not that of the last :meth:`solve`, or that step failed or was already
+        accepted or rejected.
+        """
         if not report.converged:
-            raise ValueError(f"The step to t = {report.time:g} did not converge ({report.reason}); reject it.")
+            raise SetupError(f"The step to t = {report.time:g} did not converge ({report.reason}); reject it.")
+        if report is not self.tried:
+            raise SetupError(
+                f"The step to t = {report.time:g} cannot be accepted: it was accepted or rejected before, or another "
+                "was tried after it. Call solve again."
+            )
+        self.tried = None
         np.copyto(self._committed, self.formulation.unknown.x.array)
         for region in self.regions.values():
             region.commit()
@@ -214,6 +241,7 @@ class MechanicsProblem:
 
     def reject(self) -> None:
         """Forget the last increment: displacement, stress, tangent, loads and forces return to the committed state."""
+        self.tried = None
         np.copyto(self.formulation.unknown.x.array, self._committed)
         self.formulation.extract()
         for region in self.regions.values():
@@ -244,7 +272,7 @@ class MechanicsProblem:
         weights = self.fields.weights / self.fields.weights.sum()
         return np.einsum("q,cqn->cn", weights, values.reshape(len(region.cells), len(weights), *values.shape[1:]))
 
-    def _make_newton(self, solver: str, options: Mapping[str, Any], rtol: float, atol: float) -> Newton:
+    def _make_newton(self, solver: str, options: Mapping[str, Any], rtol: float, atol: float | None) -> Newton:
         unknown = self.formulation.unknown
         W = unknown.function_space
         v, dw = ufl.TestFunction(W), ufl.TrialFunction(W)
@@ -273,8 +301,18 @@ class MechanicsProblem:
             options=linear,
             rtol=rtol,
             atol=atol,
+            grain=self._grain(),
             near_nullspace=near_nullspace(self.V, self.kinematics) if multigrid else None,
         )
+
+    def _grain(self) -> Array:
+        """Return the mean size of a cell for each displacement of this rank, 0 for other unknowns; unit of length."""
+        mesh, dofs = self.body.mesh, self.formulation.displacement_dofs()
+        owned = np.arange(mesh.topology.index_map(self.body.dim).size_local, dtype=np.int32)
+        total = self.comm.allreduce(float(mesh.h(self.body.dim, owned).sum()))
+        grain = np.zeros(len(self.formulation.unknown.x.array))
+        grain[slice(None) if dofs is None else dofs] = total / self.comm.allreduce(len(owned))
+        return grain
 
     def _evaluate(self, *, tangent: bool) -> Verdict:
         verdict = Verdict()
@@ -331,3 +369,16 @@ class MechanicsProblem:
                 why = next((f": {entry[4]}" for entry in entries if entry[2] and entry[4]), "")
                 return f"{law} failed at {count} point(s) of region '{name}', the first near x = ({near}){why}."
         return ""
+
+
+def _list_of(name: str, given: Any, kind: Any, other: str) -> list[Any]:
+    """Return ``given`` as a list; raises ``SetupError`` if it is none, or holds something else than ``kind``."""
+    if not isinstance(given, Iterable):
+        raise SetupError(f"{name} = {given!r} must be a list; write {name}=[…], also around a single one.")
+    entries = list(given)
+    for entry in entries:
+        if not isinstance(entry, kind):
+            what = type(entry).__name__
+            hint = f"; put it into {other}" if isinstance(entry, Displacement | Load) else ""
+            raise SetupError(f"{name} holds {entry!r}, a {what}, which does not belong there{hint}.")
+    return entries

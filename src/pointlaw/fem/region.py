@@ -100,7 +100,7 @@ class Region:
     Raises
     ------
     SetupError
-        If the kinematics of the material and the mesh (or ``fields``) do not fit.
+        If the kinematics of the material and the mesh (or ``fields``), or its states and its layout, do not fit.
     """
 
     def __init__(
@@ -139,12 +139,19 @@ class Region:
         self._expression = fem.Expression(self.strain, self.fields.points, jit_options=jit_options())
         q, m = len(self.fields.points), kinematics.size
         self._strain = np.zeros((len(self.cells), q, m))
-        self.history = History(material.initial_state(self.size))
+        virgin, width = material.initial_state(self.size), material.state_layout.size
+        if virgin.shape != (self.size, width):
+            raise SetupError(
+                f"The law of region '{name}' makes states of shape {virgin.shape}, but its state_layout has "
+                f"{width} numbers for each of {self.size} points; mend {type(material).__name__}.initial_state."
+            )
+        self.history = History(virgin)
         stress, tangent = self._buffers()
         self._out = Response(stress, tangent, self.history.committed)
         self._tangent = tangent
         self._committed_stress = np.zeros((self.size, m))
         self._committed_tangent = np.zeros((self.size, m, m))
+        self._evaluated = False  # since the last commit or rollback
 
     @property
     def size(self) -> int:
@@ -202,6 +209,7 @@ class Region:
         The ghost values of ``u`` must be up to date. A rank without cells answers an empty verdict. A law with
         ``collective = True`` is called on every rank, and then every rank must call this, region by region.
         """
+        self._evaluated = True
         if self.size == 0 and not self.material.collective:
             return Verdict()
         self._expression.eval(self.u.function_space.mesh, self.cells, self._strain)
@@ -219,13 +227,22 @@ class Region:
         )
 
     def commit(self) -> None:
-        """Accept the last evaluation: the trial state becomes the committed one."""
+        """Accept the last evaluation: the trial state becomes the committed one.
+
+        Raises ``SetupError`` if there is none since the last commit or rollback.
+        """
+        if not self._evaluated:
+            raise SetupError(
+                f"Region '{self.name}' has nothing to commit: evaluate it first, and again after a commit or rollback."
+            )
+        self._evaluated = False
         self.history.commit()
         np.copyto(self._committed_stress, self._out.stress)
         np.copyto(self._committed_tangent, self._tangent)
 
     def rollback(self) -> None:
         """Forget the last evaluation: stress and tangent are again those of the last commit."""
+        self._evaluated = False
         self._out.stress[...] = self._committed_stress
         self._tangent[...] = self._committed_tangent
         self._out.status = None

@@ -31,16 +31,21 @@ class TaggedMesh:
     cell_tags, facet_tags
         Integer tags, or ``None`` where the file had none.
     names
-        Physical name to ``(dimension, tag)``.
+        Physical name to ``(dimension, tag)``, followed by the tags of what it shares with other names, if any; the
+        name and its tag then mean all of them.
     source
         File or function the mesh came from, for messages.
+    box
+        Lower and upper corner ``[d]`` of the box whose microstructure this is, voids included; ``None`` where nobody
+        said, and the mesh itself has to reach the faces of its box.
     """
 
     mesh: dolfinx.mesh.Mesh
     cell_tags: dolfinx.mesh.MeshTags | None = None
     facet_tags: dolfinx.mesh.MeshTags | None = None
-    names: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    names: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     source: str = "the mesh"
+    box: tuple[Array, Array] | None = None
 
     @property
     def dim(self) -> int:
@@ -101,7 +106,7 @@ class TaggedMesh:
         places = [list(map(float, place[0])) for place in mesh.comm.allgather(midpoints) if len(place)]
         raise MeshError(
             f"{self.source} has {count} cells that are degenerate, inverted or folded over a neighbour, "
-            f"the first near x = {np.round(places[0], 6).tolist()}; mesh this place again."
+            f"the first near x = {[float(f'{x:.6g}') for x in places[0]]}; mesh this place again."
         )
 
     def _folded(self) -> np.ndarray:
@@ -129,19 +134,26 @@ class TaggedMesh:
         return folded[folded < mesh.topology.index_map(tdim).size_local]
 
     def _find(self, where: str | int, dim: int, tags: dolfinx.mesh.MeshTags | None, kind: str) -> np.ndarray:
+        if not isinstance(where, str | int | np.integer):
+            raise MeshError(
+                f"{where!r} is no place; a place is a name, a tag, a Point or a function of the coordinates."
+            )
         values = np.empty(0, dtype=np.int32) if tags is None else tags.values
         present = sorted({int(v) for part in self.mesh.comm.allgather(np.unique(values)) for v in part})
-        named = {name: tag for name, (d, tag) in self.names.items() if d == dim}
+        named = {name: tag for name, (d, tag, *_) in self.names.items() if d == dim}
+        groups = {tag: (tag, *shared) for d, tag, *shared in self.names.values() if d == dim}
         tag = named.get(where) if isinstance(where, str) else int(where)
-        if tag is None or tag not in present:
+        wanted = () if tag is None else groups.get(tag, (tag,))
+        if not set(wanted) & set(present):
+            told = {value for tags in groups.values() for value in tags}
             known = [f"'{name}' ({tag})" for name, tag in named.items()] + [
-                str(value) for value in present if value not in named.values()
+                str(value) for value in present if value not in told
             ]
             raise MeshError(
                 f"{self.source} has no {kind} tagged {place_name(where)}; "
                 f"it has {', '.join(known) if known else 'no tags'}."
             )
-        return np.empty(0, dtype=np.int32) if tags is None else tags.find(tag)
+        return np.empty(0, dtype=np.int32) if tags is None else tags.indices[np.isin(tags.values, wanted)]
 
     def _not_empty(self, entities: np.ndarray, where: Where, kind: str) -> np.ndarray:
         if self.mesh.comm.allreduce(len(entities)) == 0:
@@ -157,6 +169,13 @@ def tagged(mesh: "TaggedMesh | dolfinx.mesh.Mesh") -> TaggedMesh:
 def place_name(where: Where) -> str:
     """Return what messages call a place; the same on all ranks, which the ``repr`` of a function is not."""
     return f"the place {getattr(where, '__name__', where)}" if callable(where) else repr(where)
+
+
+def rounded(x: Array, size: float, digits: int) -> Array:
+    """Return lengths rounded to so many digits behind the point, counted in the power of ten below ``size``."""
+    decimals = digits - int(np.floor(np.log10(size)))
+    result: Array = np.round(x, decimals) + 0.0  # no negative zeros
+    return result
 
 
 def _corner_points(mesh: dolfinx.mesh.Mesh) -> Array:

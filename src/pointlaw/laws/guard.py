@@ -24,7 +24,7 @@ from pointlaw.laws.density import LARGEST
 from pointlaw.laws.history import StrainHistory
 from pointlaw.laws.replay import state_after
 from pointlaw.materials import Material, Response, StateLayout, checks
-from pointlaw.materials.base import StatusArray
+from pointlaw.materials.base import StatusArray, extended
 from pointlaw.paths import StrainPath
 from pointlaw.tensors import Array
 
@@ -99,6 +99,8 @@ class Guarded(Material):
         history: int = 64,
         smallest_step: float = 1e-4,
     ):
+        if isinstance(law, Guarded):
+            raise InputError("Guarded: the law is guarded already; choose one guard.")
         if policy not in get_args(Policy):
             raise InputError(f"Guarded: policy = {policy!r} must be one of {', '.join(get_args(Policy))}.")
         grade = grade or getattr(law, "density", None) or getattr(law, "grade", None)
@@ -128,17 +130,16 @@ class Guarded(Material):
         extra = {"grade": 1, "largest_grade": 1, "strain_history": self.history.size}
         if fallback is not None:
             extra["fallback"] = fallback.state_layout.size
-        if shared := extra.keys() & law.state_layout.keys():
-            raise InputError(f"Guarded: the law has state variables {sorted(shared)} itself; is it guarded already?")
-        self.state_layout = StateLayout(law.state_layout.sizes | extra)
-        self._inner = slice(0, law.state_layout.size)
+        self.state_layout = extended(extra, law.state_layout, last=True)
+        # The same row under names of its own, whatever the law calls its variables.
+        self._parts = StateLayout({"law": law.state_layout.size} | extra)
         self.effort = np.ones(0)
 
     def initial_state(self, points: int) -> Array:
         """Return the state ``[points, s]`` of virgin points, graded as they are."""
         state = np.zeros((points, self.state_layout.size))
-        parts = self.state_layout.split(state)
-        state[:, self._inner] = self.law.initial_state(points)
+        parts = self._parts.split(state)
+        parts["law"][...] = self.law.initial_state(points)
         rest = np.tile(self.kinematics.reference, (1, 1))
         virgin = min(float(self.grade(rest, np.zeros_like(rest), self.law.initial_state(1))[0]), LARGEST)
         parts["grade"][...] = parts["largest_grade"][...] = virgin
@@ -151,7 +152,7 @@ class Guarded(Material):
         """Return for each row of ``state[p, s]`` whether the fallback answers its next step."""
         if self.fallback is None:
             return np.zeros(len(state), dtype=bool)
-        return np.asarray(state[:, self.state_layout["largest_grade"]][:, 0] > self.limit)
+        return np.asarray(state[:, self._parts["largest_grade"]][:, 0] > self.limit)
 
     def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
         """Answer by the law or the fallback, as the committed grades say; see :meth:`Material.update`."""
@@ -165,7 +166,7 @@ class Guarded(Material):
 
     def reason(self, state: Array, status: StatusArray) -> str:
         """Return why points failed if the guard made them fail; see :meth:`Material.reason`."""
-        grade = state[np.asarray(status) == _FAILED, self.state_layout["grade"]]
+        grade = state[np.asarray(status) == _FAILED, self._parts["grade"]]
         if lost := int(np.count_nonzero(grade == _LOST)):
             return (
                 f"the fallback '{_name(self.fallback)}' failed at {lost} of these points while it was led along their "
@@ -197,13 +198,13 @@ class Guarded(Material):
 
     def _by_law(self, strain: Array, state: Array, dt: float, tangent: bool) -> Response:
         """Answer rows that the law answers: grade them, and act."""
-        answer = self.law.update(strain, np.ascontiguousarray(state[:, self._inner]), dt, tangent=tangent)
-        old = self.state_layout.split(state)
+        old = self._parts.split(state)
+        answer = self.law.update(strain, np.ascontiguousarray(old["law"]), dt, tangent=tangent)
         increment = strain - self.history.last(old["strain_history"])
         grade = np.fmin(self.grade(strain, increment, answer.state), LARGEST)
         new = np.empty_like(state)
-        parts = self.state_layout.split(new)
-        new[:, self._inner] = answer.state
+        parts = self._parts.split(new)
+        parts["law"][...] = answer.state
         parts["grade"][:, 0] = grade
         parts["largest_grade"][:, 0] = np.maximum(old["largest_grade"][:, 0], grade)
         parts["strain_history"][...] = self.history.append(old["strain_history"], strain, dt)
@@ -230,7 +231,7 @@ class Guarded(Material):
         if self.fallback is None:
             raise TypeError("Guarded: no fallback.")  # fallen() has excluded it
         new = state.copy()
-        old, parts = self.state_layout.split(state), self.state_layout.split(new)
+        old, parts = self._parts.split(state), self._parts.split(new)
         late = np.flatnonzero(old["grade"][:, 0] != _BY_FALLBACK)
         inner, lost = old["fallback"].copy(), np.zeros(len(new), dtype=bool)
         if len(late):
@@ -312,9 +313,9 @@ def outside_paths(guarded: Guarded, state: Array, *, share: float = 1.0) -> Outs
     ``state[p, s]`` is the committed state of a region (``region.history.committed``), so nothing that was tried and
     rejected is in it.
     """
-    grade = state[:, guarded.state_layout["largest_grade"]][:, 0]
+    grade = state[:, guarded._parts["largest_grade"]][:, 0]
     rows = np.flatnonzero(grade > share * guarded.limit)
-    history = np.ascontiguousarray(state[rows][:, guarded.state_layout["strain_history"]])
+    history = np.ascontiguousarray(state[rows][:, guarded._parts["strain_history"]])
     count, time, strain = guarded.history.read(history)
     return OutsidePaths(count, time, strain, grade[rows], guarded.history.loss(history))
 

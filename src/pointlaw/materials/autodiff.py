@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from pointlaw.errors import InputError
-from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray
+from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.fields import spread
 from pointlaw.materials.newton import Rows, newton_rows
@@ -70,7 +70,7 @@ class AutodiffMaterial(BlockedMaterial):
         for key, value in self._initial.items():
             if key not in self._variables or value.shape != (self._variables.sizes[key],):
                 raise InputError(f"{name}: initial value {key} has shape {value.shape}; state: {self._variables}.")
-        self.state_layout = StateLayout({f"parameter_{key}": 1 for key in self._fields} | self._variables.sizes)
+        self.state_layout = extended({f"parameter_{key}": 1 for key in self._fields}, self._variables)
 
     def initial_state(self, points: int) -> Array:
         """Return the fields of parameters and the initial values, ``[points, s]``."""
@@ -203,6 +203,11 @@ class UpdateLaw(_ExplicitLaw):
         super().__init__(kinematics, state, initial, parameters, symmetric)
         self.step = step
 
+    @property
+    def identity(self) -> str:
+        """Class and name of the step function, which gives the state its meaning; see :attr:`Material.identity`."""
+        return f"{type(self).__name__}({_name(self.step)})"
+
     def _batch(self, strain: Tensor, rows: Tensor, dt: float, graph: bool) -> tuple[Tensor, Tensor]:
         def point(e: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
             variables, parameters = self._read(row)
@@ -256,6 +261,11 @@ class ImplicitLaw(AutodiffMaterial):
             raise InputError(f"ImplicitLaw: tolerance = {tolerance} must lie between 0 and 0.001.")
         self.residual, self.answer, self.guess = residual, answer, guess
         self.unknowns, self.tolerance, self.iterations = unknowns, tolerance, iterations
+
+    @property
+    def identity(self) -> str:
+        """Class and names of the functions, which give the state its meaning; see :attr:`Material.identity`."""
+        return f"{type(self).__name__}({_name(self.residual)}, {_name(self.answer)})"
 
     def _equations(self, x: Tensor, strain: Tensor, rows: Tensor, dt: float) -> Tensor:
         """Return the residual ``[p, k]``."""
@@ -325,6 +335,11 @@ class ImplicitLaw(AutodiffMaterial):
             _numpy(of_new[1] + of_new[0] @ x_e),
             _numpy(of_new[2] + of_new[0] @ x_s),
         )
+
+
+def _name(function: Callable[..., object]) -> str:
+    """Return the name of a function as it stands in its file: the same in every process, whoever imports it."""
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def _tensor(array: Array, differentiable: bool = False) -> Tensor:

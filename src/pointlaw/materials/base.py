@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,19 @@ class StateLayout(Mapping[str, slice]):
         return state
 
 
+def extended(own: Mapping[str, int], inner: StateLayout, *, last: bool = False) -> StateLayout:
+    """Return the layout of a wrapper: its ``own`` variables and those of the law inside, which come first if ``last``.
+
+    An own variable whose name the law inside has taken is called ``outer_…``: no two share a place.
+    """
+    mine = {}
+    for name, size in own.items():
+        while name in inner:
+            name = f"outer_{name}"
+        mine[name] = size
+    return StateLayout(inner.sizes | mine if last else mine | inner.sizes)
+
+
 @dataclass(slots=True)
 class Response:
     """What a law answers for ``p`` points.
@@ -143,6 +157,27 @@ class Material(ABC):
         inner = ", ".join(law.identity for law in _laws_in(self))
         return f"{type(self).__name__}({inner})" if inner else type(self).__name__
 
+    @property
+    def units(self) -> Any:
+        """Units of stress, strain and time, those of the laws in it; ``None`` for formulas, which go with all units.
+
+        A law that was trained in some units sets them. Raises ``InputError`` where the laws in it differ in theirs.
+        """
+        if "units" in vars(self):
+            return vars(self)["units"]
+        known = [units for law in _laws_in(self) if (units := law.units) is not None]
+        for other in known[1:]:
+            if other != known[0]:
+                raise InputError(
+                    f"{type(self).__name__}: the units of its laws differ, ({known[0]}) and ({other}); convert one of "
+                    "them, and write the new units on its card."
+                )
+        return known[0] if known else None
+
+    @units.setter
+    def units(self, units: Any) -> None:
+        vars(self)["units"] = units
+
     def initial_state(self, points: int) -> Array:
         """Return the state ``[points, s]`` of the virgin material; zeros unless the law says otherwise."""
         return np.zeros((points, self.state_layout.size))
@@ -188,9 +223,10 @@ class Material(ABC):
 
 
 def _laws_in(law: Material) -> Iterator[Material]:
-    """Yield the laws that are attributes of ``law``, alone or in a sequence, in the order they were set."""
+    """Yield the laws that are attributes of ``law``, alone, in a sequence or a dict, in the order they were set."""
     for value in vars(law).values():
-        for part in value if isinstance(value, list | tuple) else (value,):
+        parts = value.values() if isinstance(value, dict) else value
+        for part in parts if isinstance(value, dict | list | tuple) else (value,):
             if isinstance(part, Material):
                 yield part
 

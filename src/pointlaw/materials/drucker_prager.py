@@ -10,7 +10,8 @@ from pointlaw.materials.elastic import isotropic_stiffness
 from pointlaw.materials.rows import row_norm
 from pointlaw.tensors import DEVIATORIC, IDENTITY, SMALL_STRAIN_3D, Array
 
-ON_SURFACE = 1e-12  # a trial stress outside by less than this share of the strength is still elastic
+ON_SURFACE = 1e-12  # a trial stress outside by less than this share of the strength is still elastic,
+ROUND_OFF = 1e-14  # and so is one outside by less than this share of what it is the difference of
 
 
 class DruckerPrager(BlockedMaterial):
@@ -35,7 +36,8 @@ class DruckerPrager(BlockedMaterial):
     Notes
     -----
     State: ``plastic_strain`` (6, Mandel) and ``hardening`` (κ, 1). With ``H = 0`` a point at the apex has no stiffness
-    left, as the surface has it; the global solver then needs the stiffness of its neighbours.
+    left, as the surface has it; the global solver then needs the stiffness of its neighbours, and ``PlaneStress`` and
+    ``Uniaxial``, whose free strains nothing leads back, need steps of about the yield strain (``Substepped``).
     """
 
     kinematics = SMALL_STRAIN_3D
@@ -46,6 +48,7 @@ class DruckerPrager(BlockedMaterial):
         checks.positive(name, E=E, cohesion=cohesion)
         checks.poisson_ratio(name, nu)
         checks.non_negative(name, H=H)
+        checks.finite(name, friction=friction, dilation=dilation)
         if not 0.0 < friction < 90.0:
             raise InputError(f"{name}: friction = {friction} must lie between 0 and 90 degrees, or use J2.")
         if not 0.0 <= dilation <= friction:
@@ -70,7 +73,9 @@ class DruckerPrager(BlockedMaterial):
         root = row_norm(s) / np.sqrt(2.0)  # √J₂
         strength = self.xi * (self.cohesion + self.H * kappa)
         excess = root + self.eta * p - strength
-        flow = excess > ON_SURFACE * strength
+        # The largest entries and not the norms, which overflow for a strain whose stress does not.
+        noise = ROUND_OFF * (np.abs(trial).max(axis=1) + self.E * np.abs(strain).max(axis=1))
+        flow = excess > ON_SURFACE * strength + noise
         slope = G + K * self.eta * self.eta_flow + self.xi**2 * self.H
         multiplier = np.where(flow, excess / slope, 0.0)
         apex = flow & (G * multiplier > root)

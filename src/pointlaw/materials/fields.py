@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import Material, PointStatus, Response, StateLayout, StatusArray
+from pointlaw.materials.base import Material, PointStatus, Response, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.tensors import Array
 
@@ -66,7 +66,7 @@ class WithFields(BlockedMaterial):
         twice = sorted(fields.keys() & parameters.keys())
         if twice:
             raise InputError(f"WithFields({name}): {twice} are given both as fields and as plain parameters.")
-        columns = {key: np.atleast_1d(np.asarray(value, dtype=float)) for key, value in fields.items()}
+        columns = {key: np.atleast_1d(checks.array(f"WithFields({name})", key, value)) for key, value in fields.items()}
         length = max(len(value) for value in columns.values())
         if length == 0:
             raise InputError(f"WithFields({name}): a rank without points still gives one value of each field.")
@@ -87,7 +87,7 @@ class WithFields(BlockedMaterial):
                 raise InputError(f"WithFields({name}): the laws differ in kinematics or state; use regions.")
         self.kinematics = first.kinematics
         self.symmetric = all(other.symmetric for other in laws)
-        self.state_layout = StateLayout({f"parameter_{key}": 1 for key in self.names} | first.state_layout.sizes)
+        self.state_layout = extended({f"parameter_{key}": 1 for key in self.names}, first.state_layout)
 
     @property
     def identity(self) -> str:
@@ -108,6 +108,12 @@ class WithFields(BlockedMaterial):
         for row, rows in _groups(own):
             state[rows, len(self.names) :] = self._law(row).initial_state(len(rows))
         return state
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the first of the laws that knows says; see :meth:`Material.reason`."""
+        k = len(self.names)
+        told = (self._law(row).reason(state[rows, k:], status[rows]) for row, rows in _groups(state[:, :k]))
+        return next(filter(None, told), "")
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write the answer, group by group; see :meth:`BlockedMaterial.update_block`."""

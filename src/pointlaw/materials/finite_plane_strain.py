@@ -4,7 +4,7 @@ import numpy as np
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import Material, Response
+from pointlaw.materials.base import Material, Response, StatusArray
 from pointlaw.tensors import FINITE_PLANE_STRAIN, FINITE_STRAIN_3D, Array
 
 IN_PLANE = np.array([0, 1, 3, 4])  # 11, 12, 21, 22 among the nine
@@ -22,9 +22,9 @@ class FinitePlaneStrain(Material):
     kinematics = FINITE_PLANE_STRAIN
 
     def __init__(self, law: Material):
+        checks.not_collective("FinitePlaneStrain", law)
         if law.kinematics != FINITE_STRAIN_3D:
             raise InputError(f"FinitePlaneStrain wraps a law of kinematics finite_strain_3d; got {law.kinematics}.")
-        checks.not_collective("FinitePlaneStrain", law)
         self.law = law
         self.state_layout = law.state_layout
         self.symmetric = law.symmetric
@@ -32,6 +32,10 @@ class FinitePlaneStrain(Material):
     def initial_state(self, points: int) -> Array:
         """Return the initial state of the wrapped law, ``[points, s]``."""
         return self.law.initial_state(points)
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state, status)
 
     def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
         """Answer for rows F11, F12, F21, F22; see :meth:`Material.update`."""

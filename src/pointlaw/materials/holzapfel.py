@@ -35,9 +35,10 @@ class HolzapfelGasserOgden(InvariantHyperelastic):
     def __init__(self, mu: float, k1: float, k2: float, fibres: ArrayLike, K: float, *, kappa: float = 0.0):
         name = "HolzapfelGasserOgden"
         checks.positive(name, mu=mu, k1=k1, k2=k2)
+        checks.finite(name, kappa=kappa)
         if not 0.0 <= kappa <= 1.0 / 3.0:
             raise InputError(f"{name}: kappa = {kappa} must lie between 0 (aligned) and 1/3 (isotropic).")
-        directions = np.atleast_2d(np.asarray(fibres, dtype=float))
+        directions = np.atleast_2d(checks.array(name, "fibres", fibres))
         if directions.ndim != 2 or directions.shape[1] != 3:
             raise InputError(f"{name}: fibres have shape [families, 3]; got {directions.shape}.")
         lengths = np.linalg.norm(directions, axis=1)

@@ -79,8 +79,8 @@ class J2(BlockedMaterial):
     ):
         checks.positive("J2", E=E, yield_stress=yield_stress)
         checks.poisson_ratio("J2", nu)
-        moduli = np.atleast_1d(np.asarray(C, dtype=float))
-        recalls = np.zeros_like(moduli) if gamma is None else np.atleast_1d(np.asarray(gamma, dtype=float))
+        moduli = np.atleast_1d(checks.array("J2", "C", C))
+        recalls = np.zeros_like(moduli) if gamma is None else np.atleast_1d(checks.array("J2", "gamma", gamma))
         checks.same_length("J2", C=moduli.tolist(), gamma=recalls.tolist())
         for k, (modulus, recall) in enumerate(zip(moduli, recalls, strict=True)):
             checks.positive("J2", **{f"C[{k}]": float(modulus)})
@@ -99,9 +99,7 @@ class J2(BlockedMaterial):
         self._recalling = [k for k in range(self.terms) if recalls[k] > 0.0]
 
     def _check_hardening(self) -> None:
-        for name, value in (("H", self.H), ("Q", self.Q)):
-            if not math.isfinite(value):
-                raise InputError(f"J2: {name} = {value} must be a finite number.")
+        checks.finite("J2", H=self.H, Q=self.Q)
         checks.non_negative("J2", b=self.b)
         self._lowest_slope = min(self.H, self.H + self.Q * self.b)
         if not 3.0 * self.G + self._lowest_slope > 0.0:

@@ -9,6 +9,9 @@ from pointlaw.materials.hyperelastic import DeformationBatch
 from pointlaw.materials.spectral import piola_stress, piola_tangent, principal_logarithms
 from pointlaw.tensors import FINITE_STRAIN_3D, IDENTITY, Array, from_mandel, to_mandel
 
+ON_SURFACE = 1e-12  # a trial stress outside by less than this share of the yield stress is still elastic,
+ROUND_OFF = 1e-13  # and so is a trial strain outside by less than this: held, it would flow or not as it is rounded
+
 
 class FiniteJ2(BlockedMaterial):
     """J2 plasticity with ``F = Fe·Fp``, Hencky elasticity and the exponential map; ``F → P``.
@@ -75,6 +78,8 @@ class FiniteJ2(BlockedMaterial):
         """
         increment = np.zeros_like(trial)
         strength, slope = self.radius(alpha)
+        outside = trial - strength > ON_SURFACE * strength + ROUND_OFF * 2.0 * self.G
+        trial = np.where(outside, trial, strength)
         for _ in range(50):
             residual = trial - 3.0 * self.G * increment - strength
             step = np.maximum(residual / (3.0 * self.G + slope), 0.0)

@@ -41,9 +41,11 @@ class GeneralisedMaxwell(BlockedMaterial):
         self, E: float, nu: float, tau: Sequence[float], g: Sequence[float], *, k: Sequence[float] | None = None
     ):
         name = "GeneralisedMaxwell"
-        k = [0.0] * len(g) if k is None else k
         checks.positive(name, E=E)
         checks.poisson_ratio(name, nu)
+        checks.numbers(name, tau=tau, g=g)
+        k = [0.0] * len(g) if k is None else k
+        checks.numbers(name, k=k)
         checks.same_length(name, tau=tau, g=g, k=k)
         if len(tau) == 0:
             raise InputError(f"{name}: give at least one relaxation time.")

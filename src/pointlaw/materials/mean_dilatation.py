@@ -7,6 +7,7 @@ F̄ = (θ/J)^(1/d) F, is an ordinary material with an ordinary tangent. It wraps
 
 import numpy as np
 
+from pointlaw.materials import checks
 from pointlaw.materials.base import Material, Response, StatusArray
 from pointlaw.tensors import Array, Kinematics
 
@@ -27,6 +28,9 @@ class MeanDilatation(Material):
     """
 
     def __init__(self, law: Material, *, pressure_unit: float | None = None):
+        checks.is_law("MeanDilatation", law)
+        if pressure_unit is not None:
+            checks.positive("MeanDilatation", pressure_unit=pressure_unit)
         own = law.kinematics
         self.collective = law.collective  # every call asks the law exactly once, so it may be
         self.law, self.state_layout, self.symmetric = law, law.state_layout, law.symmetric

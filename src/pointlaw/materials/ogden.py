@@ -33,6 +33,7 @@ class Ogden(BlockedMaterial):
     symmetric = True
 
     def __init__(self, mu: Sequence[float], alpha: Sequence[float], K: float):
+        checks.numbers("Ogden", mu=mu, alpha=alpha)
         checks.same_length("Ogden", mu=mu, alpha=alpha)
         checks.positive("Ogden", K=K)
         for m, a in zip(mu, alpha, strict=True):

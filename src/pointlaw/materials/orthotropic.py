@@ -23,6 +23,7 @@ class Orthotropic(ConstantStiffness):
     """
 
     def __init__(self, E: Sequence[float], nu: Sequence[float], G: Sequence[float]):
+        checks.numbers("Orthotropic", E=E, nu=nu, G=G)
         for name, values in {"E": E, "nu": nu, "G": G}.items():
             if len(values) != 3:
                 raise InputError(f"Orthotropic: {name} has {len(values)} entries; give 3.")

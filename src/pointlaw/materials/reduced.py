@@ -11,7 +11,7 @@ import numpy as np
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import Material, Response, StateLayout, StatusArray
+from pointlaw.materials.base import Material, Response, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.relax import relax, tangent_of
 from pointlaw.materials.rows import solve_rows
@@ -66,12 +66,16 @@ class Reduced(BlockedMaterial):
         self.fixed = tuple(k for k in range(6) if k not in self.kept + self.free)
         self._own = len(self.fixed) + len(self.free)
         own = {"fixed_stress": len(self.fixed), "free_strain": len(self.free)}
-        self.state_layout = StateLayout({key: size for key, size in own.items() if size} | law.state_layout.sizes)
+        self.state_layout = extended({key: size for key, size in own.items() if size}, law.state_layout)
         self.symmetric = law.symmetric
 
     def initial_state(self, points: int) -> Array:
         """Return the virgin state of the law, the fixed components unstressed and the free ones unstrained."""
         return np.concatenate([np.zeros((points, self._own)), self.law.initial_state(points)], axis=1)
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state[:, self._own :], status)
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Answer with the law's answer under the constraint; see :meth:`BlockedMaterial.update_block`."""

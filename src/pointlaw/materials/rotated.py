@@ -5,12 +5,23 @@ from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import Material, Response, StateLayout, StatusArray
+from pointlaw.materials.base import Material, Response, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.fields import spread
-from pointlaw.tensors import Array, Kinematics
+from pointlaw.tensors import (
+    AXISYMMETRIC,
+    FINITE_PLANE_STRAIN,
+    FINITE_STRAIN_3D,
+    PLANE_STRAIN,
+    PLANE_STRESS,
+    SMALL_STRAIN_3D,
+    Array,
+    Kinematics,
+)
 from pointlaw.tensors import rotation as mandel_rotation
 
+_SOLID = (SMALL_STRAIN_3D, FINITE_STRAIN_3D)
+_PLANE = (AXISYMMETRIC, PLANE_STRAIN, PLANE_STRESS, FINITE_PLANE_STRAIN)
 _PLANE_OF_SIX = {3: [0, 1, 5], 4: [0, 1, 2, 5]}
 
 
@@ -39,29 +50,29 @@ class Rotated(BlockedMaterial):
     """
 
     def __init__(self, law: Material, rotation: ArrayLike):
-        R = np.asarray(rotation, dtype=float)
+        checks.not_collective("Rotated", law)
+        R = checks.array("Rotated", "rotation", rotation)
         if R.ndim not in (2, 3) or R.shape[-2:] != (3, 3):
             raise InputError(f"Rotated: a rotation has shape [3, 3] or [n, 3, 3]; got {R.shape}.")
         try:
             mandel_rotation(R)
         except ValueError as reason:
             raise InputError(f"Rotated: {reason}") from None
-        size = law.kinematics.size
-        if size == 1:
-            raise InputError("Rotated: a uniaxial law has no axes to turn; turn the law inside Uniaxial.")
-        if size < 6 and np.abs(R[..., 2, 2] - 1.0).max(initial=0.0) > 1e-8:
+        if law.kinematics not in _SOLID + _PLANE:
+            raise InputError(
+                f"Rotated: {law.kinematics} has no axes that turn as a whole; turn the law inside {type(law).__name__}."
+            )
+        if law.kinematics in _PLANE and np.abs(R[..., 2, 2] - 1.0).max(initial=0.0) > 1e-8:
             raise InputError(
                 f"Rotated: {law.kinematics} allows rotations about the third axis only; turn the three-dimensional law "
                 "inside the reduction instead."
             )
-        checks.not_collective("Rotated", law)
         self.law = law
         self.kinematics, self.symmetric = law.kinematics, law.symmetric
         self.rotation = R
         self._fixed = rotation_of_strain(R, law.kinematics) if R.ndim == 2 else None
         self._own = 0 if R.ndim == 2 else 9
-        own = {"orientation": 9} if self._own else {}
-        self.state_layout = StateLayout(own | law.state_layout.sizes)
+        self.state_layout = extended({"orientation": 9} if self._own else {}, law.state_layout)
 
     def initial_state(self, points: int) -> Array:
         """Return the initial state of the law, after the orientation of every point where they differ."""
@@ -69,6 +80,10 @@ class Rotated(BlockedMaterial):
         if not self._own:
             return inner
         return np.concatenate([spread("Rotated", self.rotation.reshape(-1, 9), points), inner], axis=1)
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state[:, self._own :], status)
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block; see :meth:`BlockedMaterial.update_block`."""

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import Material, Response, StateLayout, StatusArray
+from pointlaw.materials.base import Material, Response, StatusArray, extended
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.fields import spread
 from pointlaw.tensors import Array
@@ -32,14 +32,14 @@ class Scaled(BlockedMaterial):
     """
 
     def __init__(self, law: Material, factor: ArrayLike):
-        values = np.asarray(factor, dtype=float)
+        checks.not_collective("Scaled", law)
+        values = checks.array("Scaled", "factor", factor)
         if values.ndim > 1 or not np.all(np.isfinite(values) & (values > 0.0)):
             raise InputError(f"Scaled: the factors must be one or a list of finite numbers > 0; got {values.tolist()}.")
-        checks.not_collective("Scaled", law)
         self.law, self.factor = law, values
         self.kinematics, self.symmetric = law.kinematics, law.symmetric
         self._own = values.ndim
-        self.state_layout = StateLayout(({"factor": 1} if self._own else {}) | law.state_layout.sizes)
+        self.state_layout = extended({"factor": 1} if self._own else {}, law.state_layout)
 
     def initial_state(self, points: int) -> Array:
         """Return the initial state of the law, after the factor of every point where they differ."""
@@ -47,6 +47,10 @@ class Scaled(BlockedMaterial):
         if not self._own:
             return inner
         return np.concatenate([spread("Scaled", self.factor[:, None], points), inner], axis=1)
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state[:, self._own :], status)
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block; see :meth:`BlockedMaterial.update_block`."""

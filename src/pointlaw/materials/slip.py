@@ -45,6 +45,7 @@ _DYADS = (SCHMID_SYM[:, :, None] * SCHMID_SYM[:, None, :]).reshape(12, 36)
 def cubic_compliance(law: str, C11: float, C12: float, C44: float) -> Array:
     """Return the compliance ``[6, 6]`` of a cubic crystal in its own axes; ``InputError`` if it is not stable."""
     checks.positive(law, C11=C11, C44=C44)
+    checks.finite(law, C12=C12)
     if not (C11 > C12 and C11 + 2.0 * C12 > 0.0):
         raise InputError(f"{law}: C11 = {C11}, C12 = {C12} are unstable; C11 > C12 and C11 + 2 C12 > 0 must hold.")
     stiffness = np.diag([C11 - C12] * 3 + [2.0 * C44] * 3)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pointlaw.errors import InputError
 from pointlaw.materials import checks
-from pointlaw.materials.base import Material, PointStatus, Response, StateLayout, StatusArray
+from pointlaw.materials.base import Material, PointStatus, Response, StatusArray, extended
 from pointlaw.materials.rows import row_norm
 from pointlaw.tensors import Array
 
@@ -42,7 +42,8 @@ class Substepped(Material):
 
     Notes
     -----
-    State: ``strain`` (m, at the beginning of the step), then the state of the law. Strain goes along a straight line;
+    State: ``strain`` (m, at the beginning of the step; ``outer_strain`` if the law has a ``strain`` itself), then the
+    state of the law. Strain goes along a straight line;
     at finite strain a line of deformation gradients. The tangent of bisected points is not symmetric in general.
     Pérez-Foguet, Rodríguez-Ferran & Huerta 2001, Comput. Methods Appl. Mech. Eng. 190, 4627 (tangent of substeps).
     """
@@ -52,12 +53,16 @@ class Substepped(Material):
             raise InputError(f"Substepped: halvings = {halvings} must lie between 1 and 20.")
         checks.not_collective("Substepped", law)
         self.law, self.halvings, self.kinematics = law, halvings, law.kinematics
-        self.state_layout = StateLayout({"strain": law.kinematics.size} | law.state_layout.sizes)
+        self.state_layout = extended({"strain": law.kinematics.size}, law.state_layout)
 
     def initial_state(self, points: int) -> Array:
         """Return the undeformed strain and the initial state of the law."""
         reference = np.tile(self.kinematics.reference, (points, 1))
         return np.concatenate([reference, self.law.initial_state(points)], axis=1)
+
+    def reason(self, state: Array, status: StatusArray) -> str:
+        """Return what the law says; see :meth:`Material.reason`."""
+        return self.law.reason(state[:, self.kinematics.size :], status)
 
     def update(self, strain: Array, state: Array, dt: float, *, tangent: bool = True) -> Response:
         """Answer in one step where the law can, in more where it must; see :meth:`Material.update`."""

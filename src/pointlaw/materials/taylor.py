@@ -8,7 +8,7 @@ from pointlaw.materials import checks
 from pointlaw.materials.base import Material, PointStatus, Response, StateLayout, StatusArray
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.rotated import Rotated, rotation_of_strain
-from pointlaw.tensors import Array
+from pointlaw.tensors import FINITE_STRAIN_3D, SMALL_STRAIN_3D, Array
 
 
 class TaylorPolycrystal(BlockedMaterial):
@@ -33,13 +33,13 @@ class TaylorPolycrystal(BlockedMaterial):
 
     def __init__(self, law: Material, rotations: ArrayLike, *, weights: ArrayLike | None = None):
         checks.not_collective("TaylorPolycrystal", law)
-        R = np.asarray(rotations, dtype=float)
-        if R.ndim != 3:
-            raise InputError(f"TaylorPolycrystal: rotations have shape [N, 3, 3]; got {R.shape}.")
-        if law.kinematics.size not in (6, 9):
+        R = checks.array("TaylorPolycrystal", "rotations", rotations)
+        if R.ndim != 3 or len(R) == 0:
+            raise InputError(f"TaylorPolycrystal: rotations have shape [N, 3, 3] with N ≥ 1; got {R.shape}.")
+        if law.kinematics not in (SMALL_STRAIN_3D, FINITE_STRAIN_3D):
             raise InputError(f"TaylorPolycrystal: the crystal must be three-dimensional; got {law.kinematics}.")
         Rotated(law, R)  # says which matrix is not a rotation
-        volume = np.ones(len(R)) if weights is None else np.asarray(weights, dtype=float)
+        volume = np.ones(len(R)) if weights is None else checks.array("TaylorPolycrystal", "weights", weights)
         checks.same_length("TaylorPolycrystal", rotations=R.tolist(), weights=volume.tolist())
         checks.positive("TaylorPolycrystal", **{f"weights[{i}]": float(value) for i, value in enumerate(volume)})
         self.law, self.kinematics, self.symmetric = law, law.kinematics, law.symmetric

@@ -39,6 +39,7 @@ class TransverselyIsotropic(ConstantStiffness):
     ):
         name = "TransverselyIsotropic"
         checks.positive(name, E_axial=E_axial, E_plane=E_plane, G_axial=G_axial)
+        checks.finite(name, nu_axial=nu_axial, nu_plane=nu_plane)
         if not -1.0 < nu_plane < 1.0:
             raise InputError(f"{name}: nu_plane = {nu_plane} must lie between -1 and 1.")
         E = np.array([E_axial, E_plane, E_plane])
@@ -52,7 +53,7 @@ class TransverselyIsotropic(ConstantStiffness):
 
 def frame_along(law: str, axis: Sequence[float]) -> Array:
     """Return a rotation ``[3, 3]`` whose first column is ``axis``, normalised; ``InputError`` if it has no length."""
-    direction = np.asarray(axis, dtype=float)
+    direction = checks.array(law, "axis", axis)
     if direction.shape != (3,) or not np.linalg.norm(direction) > 0.0 or not np.all(np.isfinite(direction)):
         raise InputError(f"{law}: axis = {axis} must be three finite numbers, not all 0.")
     first = direction / np.linalg.norm(direction)

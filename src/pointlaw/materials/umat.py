@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pointlaw.errors import InputError
-from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray
+from pointlaw.materials import checks
+from pointlaw.materials.base import PointStatus, Response, StateLayout, StatusArray, finite_rows
 from pointlaw.materials.blocks import BlockedMaterial
 from pointlaw.materials.umat_library import UMATCrash, crash_sentence, load_umat
 from pointlaw.tensors import AXISYMMETRIC, PLANE_STRESS, SMALL_STRAIN_3D, SQRT2, Array, Kinematics
@@ -49,12 +51,15 @@ class UMAT(BlockedMaterial):
         STATEV of the virgin material; zeros by default.
     symmetric : bool
         Whether DDSDDE is always symmetric.
+    sha256 : str, optional
+        SHA-256 that the library must have; found out if omitted. Datasets and law files keep it, so that they are not
+        gone on with by another library under the same name.
 
     Raises
     ------
     InputError
-        If the library is missing, has no UMAT, or does not fit ``ntens``, ``nstatv`` or ``props``; found out in a child
-        process before the library is loaded here.
+        If the library is missing, is not the one of ``sha256``, was rebuilt after it was loaded, has no UMAT, or does
+        not fit ``ntens``, ``nstatv`` or ``props``; found out in a child process before the library is loaded here.
     UMATCrash
         If the library crashes, stops or calls XIT: in that trial, or later while running.
 
@@ -63,8 +68,9 @@ class UMAT(BlockedMaterial):
     State: ``stress`` and ``strain`` (m, Mandel), ``statev``, ``energy`` (SSE, SPD, SCD), ``time`` and ``increment``.
     TIME is the sum of the steps so far, KSTEP 1, KINC the number of the step; NOEL, NPT, LAYER, KSPT and CELENT are 1,
     temperature and fields 0, DROT the unit matrix, DFGRD0 and DFGRD1 ``1 + ε``. PNEWDT < 1 fails the point and becomes
-    ``dt_factor``. XIT, STDB_ABQERR, SINV, SPRINC and ROTSIG are provided. A STOP during a run cannot be undone: it ends
-    the process with a message and exit code 70 instead of silently.
+    ``dt_factor``. A point whose strain or state is not finite fails without a call. XIT, STDB_ABQERR, SINV, SPRINC and
+    ROTSIG are provided. A STOP during a run cannot be undone: it ends the process with a message and exit code 70
+    instead of silently.
     """
 
     block = 4096
@@ -79,12 +85,15 @@ class UMAT(BlockedMaterial):
         name: str = "POINTLAW",
         initial_statev: Sequence[float] | None = None,
         symmetric: bool = False,
+        sha256: str | None = None,
     ):
         if ntens not in _KINDS:
             raise InputError(f"UMAT: ntens = {ntens} must be 6 (solid), 4 (axial symmetry) or 3 (plane stress).")
-        if nstatv < 0:
-            raise InputError(f"UMAT: nstatv = {nstatv} must not be negative.")
-        values = [0.0] * nstatv if initial_statev is None else [float(value) for value in initial_statev]
+        if not isinstance(nstatv, int | np.integer) or nstatv < 0:
+            raise InputError(f"UMAT: nstatv = {nstatv} must be an integer ≥ 0.")
+        values = [0.0] * nstatv if initial_statev is None else initial_statev
+        checks.numbers("UMAT", props=props, initial_statev=values)
+        values = [float(value) for value in values]
         if len(values) != nstatv:
             raise InputError(f"UMAT: initial_statev has {len(values)} values; nstatv is {nstatv}.")
         self.kinematics, self._ndi, order = _KINDS[ntens]
@@ -96,9 +105,15 @@ class UMAT(BlockedMaterial):
         self.props = np.array([float(value) for value in props])
         self._statev = np.array(values)
         self._library = load_umat(
-            library, ndi=self._ndi, ntens=ntens, statev=values, props=self.props.tolist(), name=name
+            library,
+            ndi=self._ndi,
+            ntens=ntens,
+            statev=values,
+            props=self.props.tolist(),
+            name=name,
+            sha256=sha256,
         )
-        self.symmetric = symmetric
+        self.symmetric, self.sha256 = symmetric, self._library.sha256
         self.state_layout = StateLayout(stress=ntens, strain=ntens, statev=nstatv, energy=3, time=1, increment=1)
 
     @property
@@ -114,6 +129,9 @@ class UMAT(BlockedMaterial):
 
     def update_block(self, strain: Array, state: Array, dt: float, out: Response) -> StatusArray | None:
         """Write one block: into Abaqus' order, through the compiled loop, and back."""
+        sound = finite_rows(strain) & finite_rows(state)
+        if not sound.all():
+            return self._update_some(np.flatnonzero(sound), strain, state, dt, out)
         old = self.state_layout.split(state)
         points, m = strain.shape
         order, scale = self._order, self._scale
@@ -138,6 +156,20 @@ class UMAT(BlockedMaterial):
         if asked.any():
             out.dt_factor = float(factor[asked].min())
         return np.where(factor < 1.0, np.int8(PointStatus.FAILED), np.int8(PointStatus.FINE))
+
+    def _update_some(
+        self, rows: NDArray[np.intp], strain: Array, state: Array, dt: float, out: Response
+    ) -> StatusArray:
+        """Write the answer for the finite ``rows``; the others fail unseen, for a UMAT may end the run at a NaN."""
+        status = np.full(len(strain), np.int8(PointStatus.FAILED))
+        out.stress[...], out.state[...] = np.nan, state
+        part = self.update(strain[rows], state[rows], dt, tangent=out.tangent is not None)
+        out.stress[rows], out.state[rows], status[rows] = part.stress, part.state, np.asarray(part.status)
+        if out.tangent is not None and part.tangent is not None:
+            out.tangent[...] = np.nan
+            out.tangent[rows] = part.tangent
+        out.dt_factor = part.dt_factor
+        return status
 
     def _call(
         self,

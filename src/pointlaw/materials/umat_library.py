@@ -66,19 +66,31 @@ class UMATLibrary:
     """A loaded library: ``routine`` is the address of the UMAT, ``driver`` the compiled loop that calls it."""
 
     path: str
+    sha256: str
     routine: ctypes.c_void_p
     driver: ctypes.CDLL
 
 
+_LOADED: dict[str, str] = {}  # SHA-256 of every library in this process: the loader knows them by their paths alone
+
+
 def load_umat(
-    path: str | os.PathLike[str], *, ndi: int, ntens: int, statev: list[float], props: list[float], name: str
+    path: str | os.PathLike[str],
+    *,
+    ndi: int,
+    ntens: int,
+    statev: list[float],
+    props: list[float],
+    name: str,
+    sha256: str | None = None,
 ) -> UMATLibrary:
     """Try the library in a child process, then load it.
 
     Raises
     ------
     InputError
-        If the file is missing or no library, has no UMAT, misses other symbols, or writes where it must not.
+        If the file is missing or no library, is not the one of ``sha256``, was rebuilt after this process loaded it,
+        has no UMAT, misses other symbols, or writes where it must not.
     UMATCrash
         If the trial call crashed, stopped or did not return.
     EnvironmentProblem
@@ -87,6 +99,17 @@ def load_umat(
     place = Path(path).expanduser().resolve()
     if not place.is_file():
         raise InputError(f"UMAT: there is no file {place}; build it with gfortran -shared -fPIC -o {place.name} FILE.f")
+    found = hashlib.sha256(place.read_bytes()).hexdigest()
+    if sha256 not in (None, found):
+        raise InputError(
+            f"UMAT: the library {place} has the SHA-256 {found}, not {sha256} as asked for; it was built anew. Use the "
+            "old library, or leave sha256 out."
+        )
+    if _LOADED.get(str(place), found) != found:
+        raise InputError(
+            f"UMAT: the library {place} was rebuilt after this Python loaded it, and would answer with its old code; "
+            "restart Python, or give the new library another name."
+        )
     driver_path = _driver()
     driver = ctypes.CDLL(driver_path, mode=ctypes.RTLD_GLOBAL | os.RTLD_NOW)
     symbol = _symbol(place)
@@ -96,7 +119,8 @@ def load_umat(
     }  # fmt: skip
     _trial(place, job)
     library = ctypes.CDLL(str(place), mode=os.RTLD_NOW)
-    return UMATLibrary(str(place), ctypes.cast(getattr(library, symbol), ctypes.c_void_p), driver)
+    _LOADED[str(place)] = found
+    return UMATLibrary(str(place), found, ctypes.cast(getattr(library, symbol), ctypes.c_void_p), driver)
 
 
 def crash_sentence(library: str, code: int, where: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.materials.base import Material, PointStatus, Response
 from pointlaw.materials.relax import relax
 from pointlaw.paths.path import LoadPath, StrainPath
@@ -60,15 +61,18 @@ def drive(
     Raises
     ------
     InputError
-        If path and law do not fit, or the state has the wrong shape.
+        If path and law do not fit, the state has the wrong shape, or an option is out of range.
     """
     if path.kinematics != material.kinematics:
         raise InputError(
             f"The path prescribes {path.kinematics} but {type(material).__name__} takes {material.kinematics}; "
             "make the path with the kinematics of the law, or wrap the law (PlaneStrain, PlaneStress, …)."
         )
-    if max_cuts < 0:
-        raise InputError(f"drive: max_cuts = {max_cuts} must be 0 or more.")
+    if not isinstance(max_cuts, int | np.integer) or max_cuts < 0:
+        raise InputError(f"drive: max_cuts = {max_cuts} must be an integer ≥ 0.")
+    if not 0.0 < tolerance < 1e-2:
+        raise InputError(f"drive: tolerance = {tolerance} must lie between 0 and 0.01.")
+    checks.whole("drive", iterations=iterations)
     load = LoadPath.of(path) if isinstance(path, StrainPath) else path
     start = material.initial_state(len(load)) if state is None else np.array(state, dtype=float)
     if start.shape != (len(load), material.state_layout.size):

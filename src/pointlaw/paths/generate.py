@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.paths.path import StrainPath
 from pointlaw.tensors import SMALL_STRAIN_3D, Array, Kinematics
 
@@ -37,7 +38,8 @@ def through(
     corners = corners[None] if corners.ndim == 2 else corners
     if corners.ndim != 3 or corners.shape[-1] != kinematics.size or corners.shape[1] == 0:
         raise InputError(f"through: points has shape {corners.shape}; it must be (n, k ≥ 1, {kinematics.size}).")
-    _positive("through", steps=steps, duration=duration)
+    checks.whole("through", steps=steps)
+    checks.positive("through", duration=duration)
     corners = np.concatenate([np.zeros_like(corners[:, :1]), corners], axis=1)
     coarse = StrainPath(np.linspace(0.0, duration, corners.shape[1]), corners, kinematics).refine(steps)
     return StrainPath(coarse.times, coarse.strain + kinematics.reference, kinematics)
@@ -72,7 +74,7 @@ def cyclic(
 
     ``directions[n, m]`` are scaled to length one; each of the ``2·cycles + 1`` lines has ``steps`` steps.
     """
-    _positive("cyclic", cycles=cycles)
+    checks.whole("cyclic", cycles=cycles)
     ends = np.array([1.0, ratio] * cycles + [0.0])
     corners = _scaled(directions, amplitude)[:, None] * ends[:, None]
     return through(corners, steps=steps, duration=duration, kinematics=kinematics)
@@ -111,7 +113,8 @@ def random_walk(
     kinematics : Kinematics
         Which strain this is.
     """
-    _positive("random_walk", steps=steps, step_size=step_size, bound=bound, duration=duration)
+    checks.whole("random_walk", steps=steps)
+    checks.positive("random_walk", step_size=step_size, bound=bound, duration=duration)
     _bounded("random_walk", bound, kinematics)
     listed = _listed(indices)
     moves = np.empty((len(listed), steps, kinematics.size))
@@ -160,7 +163,8 @@ def gaussian_process(
     Mozaffar et al. 2019, doi 10.1073/pnas.1911815116, and Logarzo et al. 2021, doi 10.1016/j.cma.2020.113482, train
     path-dependent networks on random paths of this kind.
     """
-    _positive("gaussian_process", steps=steps, bound=bound, correlation=correlation, duration=duration)
+    checks.whole("gaussian_process", steps=steps)
+    checks.positive("gaussian_process", bound=bound, correlation=correlation, duration=duration)
     if not step_size > 0.0:
         raise InputError(f"gaussian_process: step_size = {step_size} must be > 0.")
     _bounded("gaussian_process", bound, kinematics)
@@ -204,12 +208,6 @@ def _scaled(directions: ArrayLike, amplitude: ArrayLike) -> Array:
     if not (np.isfinite(length) & (length > 0.0)).all():
         raise InputError(f"Direction {int(np.argmin(length))} has length {length.min()}; it must be finite and not 0.")
     return vectors * (np.broadcast_to(np.asarray(amplitude, dtype=float), length.shape) / length)[:, None]
-
-
-def _positive(name: str, **values: float) -> None:
-    for key, value in values.items():
-        if not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name}: {key} = {value} must be a finite number > 0.")
 
 
 def _bounded(name: str, bound: float, kinematics: Kinematics) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pointlaw.errors import InputError
+from pointlaw.materials import checks
 from pointlaw.tensors import SMALL_STRAIN_3D, Array, Kinematics
 
 
@@ -56,8 +57,7 @@ class StrainPath:
 
     def refine(self, parts: int) -> "StrainPath":
         """Cut every step into ``parts`` equal steps; the path itself stays the same."""
-        if parts < 1:
-            raise InputError(f"refine: parts = {parts} must be at least 1.")
+        checks.whole("refine", parts=parts)
         places = np.arange(self.steps * parts + 1) / parts
         left = np.minimum(places.astype(int), self.steps - 1)
         share = places - left
@@ -68,7 +68,8 @@ class StrainPath:
 
     def subsample(self, every: int) -> "StrainPath":
         """Keep the start and every ``every``-th time after it; undoes :meth:`refine`."""
-        if every < 1 or self.steps % every:
+        checks.whole("subsample", every=every)
+        if self.steps % every:
             raise InputError(f"subsample: the {self.steps} steps cannot be taken {every} at a time without a rest.")
         return replace(self, times=self.times[::every], strain=self.strain[:, ::every])
 

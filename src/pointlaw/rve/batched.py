@@ -15,6 +15,7 @@ import basix
 import numpy as np
 
 from pointlaw.errors import EnvironmentProblem
+from pointlaw.fem.strain import default_quadrature_degree
 from pointlaw.kernels.native import load_library
 from pointlaw.kernels.ordering import best_order
 from pointlaw.kernels.symbolic import Panels, column_structure, panels
@@ -42,6 +43,10 @@ def covers(element: VolumeElement) -> str | None:
             return f"phase '{tag}' {sentence}"
     if element.V.dofmap.list.shape[1] > MOST_NODES:
         return f"its cells have at most {MOST_NODES} nodes, these have {element.V.dofmap.list.shape[1]}"
+    if element.quadrature_degree < default_quadrature_degree(element.body.mesh.topology.cell_name(), element.degree):
+        return (
+            "its cells have fewer quadrature points than is usual, and only the general engine sees if they are too few"
+        )
     scalar = element.P[::2, ::2]
     if scalar.nnz and (np.diff(scalar.indptr).max() > 1 or not (scalar.data == 1.0).all()):
         return f"under {element.constraint!r} some nodes follow several others; it wants each to follow one"

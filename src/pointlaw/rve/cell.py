@@ -75,7 +75,7 @@ class GeneralEngine:
     Raises
     ------
     SetupError
-        If a phase has no stiffness, or the cell can move without strain.
+        If a phase has no stiffness, or the cell can move without stress.
     """
 
     def __init__(
@@ -166,8 +166,9 @@ class GeneralEngine:
         self.stiffness.assemble()
         if zero := self.stiffness.factorise():
             raise SetupError(
-                f"{element.body.source} can move without strain under {element.constraint!r} ({zero} zero pivots): "
-                "its solid hangs together in points or hinges only, or does not reach opposite faces."
+                f"{element.body.source} can move without stress under {element.constraint!r} ({zero} zero pivots): a "
+                "law has no stiffness against some strains, or the cells have too few points (leave quadrature_degree "
+                "out)."
             )
         unit = np.linalg.norm(self.stiffness.unit_forces(), axis=0).max()
         return float(unit) * (1e-14 if self.kinematics.finite else 1e-16)

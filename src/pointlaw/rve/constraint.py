@@ -47,7 +47,8 @@ class Constraint(ABC):
         Raises
         ------
         MeshError
-            If opposite faces cannot be matched or a face has no nodes.
+            If a face has no facets, opposite faces cannot be matched, or a uniform traction on them is not in
+            equilibrium.
         """
         scalar = _fluctuations(nodes, self.kinds(nodes.dim))
         P = sparse.csr_array(sparse.kron(scalar, sparse.eye_array(nodes.dim), format="csr"))
@@ -77,7 +78,8 @@ class UniformTraction(Constraint):
     """The traction is uniform on each face (static uniform, SUBC): a lower bound of the stiffness.
 
     The strain is imposed on the average, ``∫ u ⊗ n dA = V (E − E₀)`` (minimal kinematic constraint; Mesarovic &
-    Padbidri 2005, doi 10.1080/14786430412331313321); the uniform traction is its multiplier.
+    Padbidri 2005, doi 10.1080/14786430412331313321); the uniform traction is its multiplier. Opposite faces need the
+    same amount of solid.
     """
 
     def kinds(self, dim: int) -> tuple[str, ...]:
@@ -128,12 +130,17 @@ def _fluctuations(nodes: Nodes, kinds: Sequence[str]) -> sparse.csr_array:
             if not len(nodes.face_facets(axis, side)):
                 raise MeshError(
                     f"{nodes.source} has no facets on its {('lower', 'upper')[side]} face across {AXES[axis]}: "
-                    "the solid of a cell must reach the faces of its box."
+                    "the solid of a cell must reach the faces of its box. Let the cell begin elsewhere "
+                    "(Image.shifted), or fill its voids with a soft law."
                 )
     fixed = np.zeros(count, dtype=bool)
     for axis, kind in enumerate(kinds):
         if kind == LINEAR:
             fixed |= nodes.on_face(axis, 0) | nodes.on_face(axis, 1)
+    if LINEAR not in kinds:  # a linear displacement elsewhere would carry what is missing
+        for axis, kind in enumerate(kinds):
+            if kind == TRACTION:
+                _require_equilibrium(nodes, axis)
     follow, free = _followers(nodes, kinds, fixed)
     conditions = [
         (nodes.face_weights(axis, 1) - nodes.face_weights(axis, 0)) @ follow
@@ -145,6 +152,20 @@ def _fluctuations(nodes: Nodes, kinds: Sequence[str]) -> sparse.csr_array:
         pin[_middle(nodes.x[free], nodes)] = 1.0
         conditions.append(pin)
     return sparse.csr_array(follow @ _null_space(np.array(conditions).reshape(-1, len(free))))
+
+
+def _require_equilibrium(nodes: Nodes, axis: int) -> None:
+    """Raise ``MeshError`` if a uniform traction on both faces across ``axis`` has a resultant.
+
+    The node that keeps the cell from shifting would carry it: a point force, under which no mesh is fine enough.
+    """
+    if not nodes.same_solid(axis):
+        lower, upper = nodes.solid(axis)
+        raise MeshError(
+            f"The faces of {nodes.source} across {AXES[axis]} cannot carry a uniform traction: the solid on them "
+            f"measures {lower:.6g} and {upper:.6g}, so the forces on both are not in equilibrium. Use "
+            "LinearDisplacement, or fill the voids with a soft law."
+        )
 
 
 def _followers(nodes: Nodes, kinds: Sequence[str], fixed: np.ndarray) -> tuple[sparse.csr_array, np.ndarray]:

@@ -13,16 +13,16 @@ import numpy as np
 import ufl
 from dolfinx import fem
 from scipy import sparse
-from scipy.sparse import csgraph
 
 from pointlaw.errors import SetupError
 from pointlaw.fem.jit import jit_options
 from pointlaw.fem.strain import default_quadrature_degree
 from pointlaw.fem.tagged_mesh import TaggedMesh, tagged
 from pointlaw.materials import Material, checks
-from pointlaw.rve.constraint import LINEAR, Constraint
+from pointlaw.rve.constraint import Constraint
 from pointlaw.rve.engine import FLUCTUATION, STRAIN, phase_variable, state_layout
 from pointlaw.rve.faces import Nodes
+from pointlaw.rve.mechanism import loose_parts
 from pointlaw.tensors import Array, Kinematics
 
 WHOLE = "body"
@@ -35,6 +35,7 @@ class VolumeElement:
     ----------
     mesh
         A :class:`TaggedMesh` or DOLFINx mesh of a box-shaped cell on ``MPI.COMM_SELF``, in 2D or 3D; voids are holes.
+        The cell is the ``box`` of the mesh where it has one, else as large as the mesh.
     phases
         A law for each cell tag (physical name or number), or one law for the whole cell.
     constraint
@@ -59,9 +60,10 @@ class VolumeElement:
     ------
     SetupError
         For a mesh on several ranks, kinematics that do not fit, a phase without a law or without cells, or solid
-        that is not connected.
+        that can move without strain because it is not connected, or only in hinges.
     MeshError
-        For inverted cells, and faces that cannot be matched.
+        For inverted cells, solid that does not reach a face of the box, faces that cannot be matched, and uniform
+        tractions that are not in equilibrium.
     """
 
     def __init__(
@@ -94,11 +96,11 @@ class VolumeElement:
         self.quadrature_degree = (
             default_quadrature_degree(kind, degree) if quadrature_degree is None else quadrature_degree
         )
-        self.nodes = Nodes(self.x, _boundary_facets(self.V), self._face_weights, source=self.body.source)
+        self.nodes = Nodes(self.x, _boundary_facets(self.V), self._face_weights, self.body.source, self.body.box)
         self.volume = float(np.prod(self.nodes.upper - self.nodes.lower))
         P, self.D = constraint.matrices(self.nodes, self.kinematics)
         self.P: sparse.csr_array = P
-        self._require_connected()
+        self._require_rigid()
         points = len(self._quadrature_points())
         self.points = {tag: len(cells) * points for tag, cells in self.cells.items()}
         sizes = {str(tag): self.points[tag] * law.state_layout.size for tag, law in self.phases.items()}
@@ -155,31 +157,16 @@ class VolumeElement:
             f"{list(self.phases)}. Give each phase a law; a void is left out of the mesh."
         )
 
-    def _require_connected(self) -> None:
-        """Raise ``SetupError`` if a part of the solid could move on its own."""
-        cell_nodes = self.V.dofmap.list
-        count, size = len(self.x), cell_nodes.shape[1]
-        star = (np.repeat(cell_nodes[:, 0], size - 1), cell_nodes[:, 1:].ravel())
+    def _require_rigid(self) -> None:
+        """Raise ``SetupError`` if a part of the solid could move without strain."""
         d = self.body.dim
-        follows = sparse.coo_array(self.P[::d, ::d])  # one component; the others are alike
-        edges = sparse.coo_array((np.ones(len(star[0])), star), shape=(count, count))
-        whole = sparse.block_array([[edges, abs(follows)], [abs(follows).T, None]])
-        _, label = csgraph.connected_components(whole, directed=False)
-        label = label[:count]
-        held = np.zeros(count, dtype=bool)
-        for axis, kind in enumerate(self.constraint.kinds(d)):
-            if kind == LINEAR:
-                held |= self.nodes.on_face(axis, 0) | self.nodes.on_face(axis, 1)
-        groups, sizes = np.unique(label, return_counts=True)
-        if held.any():
-            loose = [g for g in groups if not held[label == g].any()]
-        else:  # one part may be free to move, because one node of the cell is held
-            loose = np.delete(groups, np.argmax(sizes)).tolist()
+        one = sparse.csr_array(self.P[::d, ::d])  # one component; the others are alike
+        loose = loose_parts(self.body.mesh, self.V.dofmap.list, self.x, one)
         if loose:
-            place = self.x[label == loose[0]].mean(axis=0)
             raise SetupError(
-                f"{self.body.source} has solid that is not connected: {len(loose)} part(s) can move on their own, one "
-                f"around x = {np.round(place, 4).tolist()}. Remove islands in voids, or fill the voids with a soft law."
+                f"{self.body.source} can move without strain under {self.constraint!r}: {len(loose)} part(s) of the "
+                f"solid hang loose or on hinges (points or edges where cells touch), one around x = "
+                f"{self.nodes.told(loose[0])}. Remove them, or fill the voids with a soft law."
             )
 
     def _quadrature_points(self) -> Array:

@@ -13,6 +13,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from pointlaw.errors import MeshError
+from pointlaw.fem.tagged_mesh import rounded
 from pointlaw.rve.mortar import Face, lagrange, tie
 from pointlaw.tensors import Array
 
@@ -32,21 +33,38 @@ class Nodes:
         Nodes of the facets of the boundary (of voids too).
     face_weights : callable
         ``face_weights(axis, side) -> [n]``: integral of each node's shape function over a face of the box.
+    source : str
+        What messages call the mesh.
+    box : (lower[d], upper[d]), optional
+        The box; that of the nodes if nobody said.
     tolerance : float
         Distance, as a share of the largest edge of the box, below which two places are the same.
+
+    Raises
+    ------
+    MeshError
+        If nodes lie outside the box.
     """
 
     x: Array
     facets: Indices
     face_weights: Callable[[int, int], Array]
-    tolerance: float = 1e-6
     source: str = "the mesh"
+    box: tuple[Array, Array] | None = None
+    tolerance: float = 1e-6
     lower: Array = field(init=False)
     upper: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lower", self.x.min(axis=0))
-        object.__setattr__(self, "upper", self.x.max(axis=0))
+        first, last = self.x.min(axis=0), self.x.max(axis=0)
+        lower, upper = (first, last) if self.box is None else self.box
+        object.__setattr__(self, "lower", lower)
+        object.__setattr__(self, "upper", upper)
+        if (first < lower - self.reach).any() or (last > upper + self.reach).any():
+            raise MeshError(
+                f"{self.source} reaches from {self.told(first)} to {self.told(last)}, beyond its box from "
+                f"{self.told(lower)} to {self.told(upper)}; a mesh that was moved needs a TaggedMesh with its new box."
+            )
 
     @property
     def dim(self) -> int:
@@ -57,6 +75,10 @@ class Nodes:
     def reach(self) -> float:
         """Distance below which two places are the same, unit of length."""
         return self.tolerance * float((self.upper - self.lower).max())
+
+    def told(self, place: Array) -> list[float]:
+        """Return a place ``[d]`` as messages name it."""
+        return rounded(place, float((self.upper - self.lower).max()), 4).tolist()
 
     def on_face(self, axis: int, side: int) -> NDArray[np.bool_]:
         """Return which nodes ``[n]`` lie on the lower (``side`` 0) or upper (1) face across ``axis``."""
@@ -114,7 +136,10 @@ class Nodes:
             own, others = tie(Face(facets[0], y), Face(facets[1], y), inside, self.reach ** len(along))
             right = others - own
             right[:, inside] = 0.0
-            shares = np.linalg.solve(own[:, inside], right)
+            try:
+                shares = np.linalg.solve(own[:, inside], right)
+            except np.linalg.LinAlgError:  # a node that no solid faces
+                raise self._unmatched(axis, "the solid on one lies beside that on the other") from None
             shares[np.abs(shares) < 1e-14] = 0.0
             weights[rows] = sparse.lil_array(shares)
         return sparse.csr_array(weights)
@@ -132,18 +157,26 @@ class Nodes:
             if len(along) == 1 or len(shares) == 9 or hull.min() >= -self.tolerance:
                 keep = np.abs(shares) > 1e-12
                 return facets[facet][keep], shares[keep]
-        raise MeshError(
-            f"The faces of {self.source} across {AXES[axis]} cannot be matched: the place "
-            f"{np.round(place, 6).tolist()} lies on solid on one face only. A periodic cell needs the same solid on "
-            "opposite faces; mesh it periodically, or use LinearDisplacement."
-        )
+        raise self._unmatched(axis, f"the place {self.told(place)} lies on solid on one face only")
+
+    def solid(self, axis: int) -> tuple[float, float]:
+        """Return how much solid lies on the lower and on the upper face across ``axis``, unit of length^(d − 1)."""
+        lower, upper = (float(self.face_weights(axis, side).sum()) for side in (0, 1))
+        return lower, upper
+
+    def same_solid(self, axis: int) -> bool:
+        """Return whether opposite faces have the same amount of solid."""
+        lower, upper = self.solid(axis)
+        return abs(lower - upper) <= 1e-6 * max(lower, upper)
 
     def _require_same_solid(self, axis: int) -> None:
         """Raise ``MeshError`` if opposite faces have not the same amount of solid."""
-        areas = [float(self.face_weights(axis, side).sum()) for side in (0, 1)]
-        if abs(areas[0] - areas[1]) > 1e-6 * max(areas):
-            raise MeshError(
-                f"The faces of {self.source} across {AXES[axis]} cannot be matched: the solid on them measures "
-                f"{areas[0]:.6g} and {areas[1]:.6g}. A periodic cell needs the same solid on opposite faces; mesh it "
-                "periodically, or use LinearDisplacement."
-            )
+        if not self.same_solid(axis):
+            lower, upper = self.solid(axis)
+            raise self._unmatched(axis, f"the solid on them measures {lower:.6g} and {upper:.6g}")
+
+    def _unmatched(self, axis: int, why: str) -> MeshError:
+        return MeshError(
+            f"The faces of {self.source} across {AXES[axis]} cannot be matched: {why}. A periodic cell needs the same "
+            "solid on opposite faces; mesh it periodically, fill the voids with a soft law, or use LinearDisplacement."
+        )

@@ -84,6 +84,7 @@ class RVEMaterial(Material):
             degree=degree,
             quadrature_degree=quadrature_degree,
         )
+        self.phases = self.element.phases  # the laws whose units are those of the cell
         self._options: dict[str, Any] = {"tolerance": tolerance, "iterations": iterations, "max_cuts": max_cuts}
         self.engine = _engine(self.element, engine, self._options)
         self.kinematics = self.engine.kinematics

@@ -124,7 +124,7 @@ def _legend(figure: Any, body: TaggedMesh, tags: np.ndarray, colours: dict[int, 
 
     if len(colours) > 8:
         return
-    names = {tag: name for name, (dim, tag) in body.names.items() if dim == body.dim}
+    names = {tag: name for name, (dim, tag, *_) in body.names.items() if dim == body.dim}
     shares = {tag: float(np.mean(tags == tag)) for tag in colours}
     patches = [
         Patch(color=colour, label=f"{names.get(tag, f'tag {tag}')} ({shares[tag]:.0%} of the elements)")

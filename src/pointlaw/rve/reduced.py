@@ -7,6 +7,7 @@ tangent is a back-substitution with the last factor, refined where the stiffness
 from pointlaw.fem.mpi import MPI  # isort: skip
 
 import itertools
+import logging
 from typing import Any
 
 from petsc4py import PETSc
@@ -20,10 +21,15 @@ from pointlaw.fem.linear import linear_options
 from pointlaw.rve.element import VolumeElement
 from pointlaw.tensors import Array
 
+log = logging.getLogger(__name__)
+
 _prefixes = itertools.count()
 
 # A multigrid setup beats a factorisation from here on in 3D, even for the m further solves of the tangent.
 DIRECT_LIMIT_3D = 8000
+
+# Relative to the scaled matrix. What moves without strain leaves a pivot of round-off; a contrast of 1e10 leaves more.
+ZERO_PIVOT = 1e-13
 
 
 class ReducedStiffness:
@@ -95,7 +101,9 @@ class ReducedStiffness:
         pc = self.ksp.getPC()
         if self.direct and first:
             pc.setFactorSetUpSolverType()
-            pc.getFactorMatrix().setMumpsIcntl(24, 1)  # report zero pivots instead of dividing by them
+            factor = pc.getFactorMatrix()
+            factor.setMumpsIcntl(24, 1)  # report zero pivots instead of dividing by them
+            factor.setMumpsCntl(3, ZERO_PIVOT)
         self.ksp.setUp()
         self.factors += 1
         return int(pc.getFactorMatrix().getMumpsInfog(28)) if self.direct else 0
@@ -116,30 +124,39 @@ class ReducedStiffness:
         ``K`` must be assembled at the solution. ``usable`` says that the last factor belongs to a neighbouring
         iterate: then the back-substitutions are refined with it, and a new factor is made only if that does not help.
         """
-        P, D = self._element.P, self._element.D
         self._KD = self.K.matMult(self._D, result=self._KD)
-        right = P.T @ self._KD.getDenseArray()
-        if not usable:
+        right = self._element.P.T @ self._KD.getDenseArray()
+        refined = self._refined(right) if usable else None
+        if refined is None or not refined[2] <= self._enough:
             self.factorise()
-        X = self._columns(right)
-        size, enough = np.linalg.norm(right) or 1.0, self._enough
-        error = np.inf
-        for _ in range(6):
-            KU = self._apply(D - P @ X)
-            rest = P.T @ KU
-            last, error = error, float(np.linalg.norm(rest)) / size
-            if error <= enough or not np.isfinite(error):
-                break
-            if error > 0.3 * last or (error > 0.3 and last == np.inf and usable):
-                if not usable:
-                    break
-                self.factorise()
-                usable, error, X = False, np.inf, self._columns(right)
-                continue
-            X += self._columns(rest)
-        U = D - P @ X
+            refined = self._refined(right)
+        U, KU, error = refined
+        if error > max(self._enough, 1e-8):
+            log.warning(
+                "The tangent of %s is exact to about %.0e only: its linear solver gets no further.",
+                self._element.body.source,
+                error,
+            )
         moduli: Array = (U.T @ KU) / self._element.volume
         return moduli
+
+    def _refined(self, right: Array) -> tuple[Array, Array, float]:
+        """Solve with the last factor, and again for what is left as long as that helps.
+
+        Returns ``U``, ``K U`` and the norm of ``Pᵀ K U`` relative to that of ``right[free, m] = Pᵀ K D``.
+        """
+        P, D = self._element.P, self._element.D
+        size, last = np.linalg.norm(right) or 1.0, 1.0
+        X = self._columns(right)
+        for _ in range(6):
+            U = D - P @ X
+            KU = self._apply(U)
+            rest = P.T @ KU
+            error = float(np.linalg.norm(rest)) / size
+            if error <= self._enough or not error < 0.3 * last:
+                break
+            X, last = X + self._columns(rest), error
+        return U, KU, error
 
     def _apply(self, columns: Array) -> Array:
         product: Array = self.K.matMult(_dense(columns)).getDenseArray().copy()

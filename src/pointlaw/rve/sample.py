@@ -38,7 +38,8 @@ from pointlaw.tensors import Array
 log = logging.getLogger(__name__)
 
 FORMAT = "pointlaw-sample"
-VERSION = 1
+VERSION = 2  # since 2, fingerprints see what a law keeps under private names, and each entry of large arrays
+SAME_STIFFNESS = 1e-5  # of its largest entry: single precision, and other engines, may differ by less
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ def sample(
     plan : PathPlan
         Which paths.
     out : path
-        Folder of the output. If it holds paths of the same teacher and plan, only the missing ones are computed.
+        Folder of the output. If it holds paths of the same teacher and plan, only the missing ones are computed. The
+        teacher is the same by its description (``parameters``, :func:`~pointlaw.rve.provenance.describe`) and its
+        stiffness at rest.
     comm
         Communicator over whose ranks the paths are dealt; ``COMM_WORLD`` unless given.
     batch : int
@@ -115,7 +118,7 @@ def sample(
     teacher, parameters
         Name and description of the material on the card; taken from the material unless given.
     units : Units, optional
-        Names of the units, for the card.
+        Names of the units, for the card; those of the law if it has some, otherwise MPa, 1 and s.
     watch : callable, optional
         Called on rank 0 as ``watch(progress, paths_to_do)`` whenever paths were finished.
 
@@ -286,12 +289,13 @@ def _card(
 ) -> DatasetCard:
     """Return the card of the dataset; the plan is tried on its first path."""
     plan.load([0], law.kinematics)
+    told = describe(law) if parameters is None else parameters  # before it is used: it may count its calls
     rest = law.update(law.kinematics.reference[None], law.initial_state(1), plan.duration / plan.steps)
     return DatasetCard(
         kinematics=law.kinematics.name,
-        units=units or Units(),
+        units=units or law.units or Units(),
         teacher=teacher or type(law).__name__,
-        parameters={**(describe(law) if parameters is None else parameters), "sampling": options},
+        parameters={**told, "sampling": options},
         plan=plan.model_dump(mode="json"),
         seeds=[plan.seed],
         stiffness=None if rest.tangent is None else rest.tangent[0].tolist(),
@@ -320,9 +324,13 @@ def _versions(law: Material) -> dict[str, str]:
 
 def _fingerprint(card: DatasetCard) -> str:
     """Return a hash over what decides the numbers of a path: not the number of paths, not the versions."""
-    essence = card.model_dump(mode="json", include={"kinematics", "teacher", "parameters", "plan"})
-    essence["plan"].pop("paths")
-    return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_essence(card.model_dump(mode="json")), sort_keys=True).encode()).hexdigest()
+
+
+def _essence(card: dict[str, Any]) -> dict[str, Any]:
+    """Return the entries of a card that decide the numbers of a path."""
+    essence = {name: card.get(name) for name in ("kinematics", "teacher", "parameters", "plan")}
+    return essence | {"plan": {name: value for name, value in (card.get("plan") or {}).items() if name != "paths"}}
 
 
 def _check_owner(path: Path, mine: str, card: DatasetCard) -> None:
@@ -332,15 +340,27 @@ def _check_owner(path: Path, mine: str, card: DatasetCard) -> None:
         theirs, old = content["fingerprint"], content["card"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error}); choose another output.") from error
-    if theirs != mine:
-        new = card.model_dump(mode="json")
-        differing = [name for name in ("kinematics", "teacher", "parameters", "plan") if new[name] != old.get(name)]
+    new, before = _essence(card.model_dump(mode="json")), _essence(old)
+    # What a law hides from its description shows in its answers.
+    same = _same_stiffness(card.stiffness, old.get("stiffness"))
+    if theirs != mine or not same:
+        differing = [name for name in new if new[name] != before[name]] + ["stiffness"] * (not same)
+        older = content.get("version") != VERSION
         raise InputError(
             f"{path.parent} holds paths of another run: {' and '.join(differing)} differ. Choose another output, or "
             "start with the same configuration to resume."
+            + (" It was begun by an older version, which told laws apart by less." if older else "")
         )
     if old.get("versions") != card.versions:
         log.warning("%s was begun with the versions %s; now %s.", path.parent, old.get("versions"), card.versions)
+
+
+def _same_stiffness(one: list[list[float]] | None, other: list[list[float]] | None) -> bool:
+    """Return whether two stiffnesses at rest are those of one law; unknown ones may be."""
+    if one is None or other is None:
+        return True
+    gap = np.abs(np.subtract(one, other)).max()
+    return not gap > SAME_STIFFNESS * np.abs(one).max()
 
 
 def _attentive(law: Material, attend: Callable[[], None]) -> Material:

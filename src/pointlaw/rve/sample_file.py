@@ -29,8 +29,8 @@ class SampleFile(Settings):
         Who answers: a :class:`Law`, a :class:`Cell` (a volume element) or a :class:`Python` function.
     plan : dict
         Path plan, see :mod:`pointlaw.rve.plan`.
-    units : Units
-        Names of the units.
+    units : Units, optional
+        Names of the units; those of the teacher if it has some.
     batch, tangent, energy, max_cuts
         As in :func:`pointlaw.rve.sample.sample`.
     """
@@ -38,7 +38,7 @@ class SampleFile(Settings):
     output: str
     teacher: dict[str, Any]
     plan: dict[str, Any]
-    units: Units = Units()
+    units: Units | None = None
     batch: Count | None = None
     tangent: bool = False
     energy: bool | None = None
@@ -64,6 +64,6 @@ def read_sample_file(path: str | Path) -> tuple[SampleFile, PathPlan, Callable[[
 
 def _make(teacher: Law | Cell | Python, path: Path) -> Material:
     try:
-        return teacher.make() if isinstance(teacher, Law) else teacher.make(path.parent)
+        return teacher.make(path.parent)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

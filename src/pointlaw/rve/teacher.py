@@ -4,6 +4,7 @@ The schema names classes and their parameters and adds nothing of its own: ``law
 ``microstructure`` any of ``pointlaw.rve.microstructure``. Names and parameters that do not exist are a sentence.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from pointlaw.errors import InputError
 from pointlaw.fem.mesh_files import read_mesh
 from pointlaw.fem.mpi import MPI
 from pointlaw.fem.tagged_mesh import TaggedMesh
-from pointlaw.materials import Material
+from pointlaw.materials import UMAT, Material
 from pointlaw.materials.by_name import call, concrete_classes, function_in_file, named
 from pointlaw.rve import constraint as constraints
 from pointlaw.rve import microstructure as microstructures
@@ -33,7 +34,7 @@ class Law(Settings):
     law : str
         A class of ``pointlaw.materials``, such as ``"J2"``.
     parameters : dict
-        Its parameters.
+        Its parameters; the ``library`` of a UMAT is relative to the configuration.
     reduce : str, optional
         A reduction around it: ``"PlaneStrain"``, ``"PlaneStress"``, ``"Axisymmetric"`` or ``"Uniaxial"``.
     """
@@ -42,10 +43,15 @@ class Law(Settings):
     parameters: dict[str, Any] = pydantic.Field(default={})
     reduce: Literal["PlaneStrain", "PlaneStress", "Axisymmetric", "Uniaxial"] | None = None
 
-    def make(self) -> Material:
-        """Return the law; raises ``InputError`` for an unknown class or parameter."""
+    def make(self, folder: Path) -> Material:
+        """Return the law, file names relative to ``folder``; raises ``InputError`` for unknown names."""
         known = concrete_classes(materials, Material)
-        made: Material = _call("law", self.law, known, self.parameters)
+        parameters = dict(self.parameters)
+        if isinstance(library := parameters.get("library"), str):
+            parameters["library"] = folder / Path(library).expanduser()
+        made: Material = _call("law", self.law, known, parameters)
+        if isinstance(made, UMAT):
+            made.library = self.parameters["library"]  # as it was written: the same run after a move of the folder
         return known[self.reduce](made) if self.reduce else made
 
 
@@ -98,7 +104,7 @@ class Cell(Settings):
         """Return the volume element on this rank alone; file names are relative to ``folder``."""
         constraint: Constraint = getattr(constraints, self.constraint)()
         phases: dict[str | int, Material] = {
-            int(tag) if tag.isdigit() else tag: law.make() for tag, law in self.phases.items()
+            int(tag) if tag.isdigit() else tag: law.make(folder) for tag, law in self.phases.items()
         }
         options: dict[str, Any] = {"engine": self.engine, "degree": self.degree, "tolerance": self.tolerance}
         return RVEMaterial(self._mesh(folder), phases, constraint, **options)
@@ -137,7 +143,10 @@ class Python(Settings):
     parameters: dict[str, Any] = pydantic.Field(default={})
 
     def make(self, folder: Path) -> Material:
-        """Return what the function returns; raises ``InputError`` unless that is a material."""
+        """Return what the function returns, with function and SHA-256 of its file under ``made_by``, for the card.
+
+        Raises ``InputError`` unless that is a material.
+        """
         made = call(
             self.python,
             function_in_file("python", self.python, folder, module="pointlaw_teacher"),
@@ -145,6 +154,10 @@ class Python(Settings):
         )
         if not isinstance(made, Material):
             raise InputError(f"{self.python} returned a {type(made).__name__}; it must return a Material.")
+        # The law looks the same after a change of the code that makes it; what the file imports is not looked at.
+        file = folder / self.python.rpartition(":")[0]
+        told = {"python": self.python, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        object.__setattr__(made, "made_by", told)
         return made
 
 

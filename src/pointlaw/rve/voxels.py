@@ -58,7 +58,8 @@ def voxel_mesh(
     nodes_shape = tuple(n + 1 for n in image.shape)
     cells = np.ravel_multi_index(tuple(np.moveaxis(place[:, None] + corners, 2, 0)), nodes_shape)
     used, cells = np.unique(cells, return_inverse=True)
-    x = np.stack(np.unravel_index(used, nodes_shape), axis=1) / np.array(image.shape) * np.asarray(size, dtype=float)
+    lengths = np.asarray(size, dtype=float)
+    x = np.stack(np.unravel_index(used, nodes_shape), axis=1) / np.array(image.shape) * lengths
     kind = {2: "quadrilateral", 3: "hexahedron"}[dim]
     domain = ufl.Mesh(basix.ufl.element("Lagrange", kind, 1, shape=(dim,)))
     cells = cells.reshape(-1, 2**dim).astype(np.int64)
@@ -69,4 +70,4 @@ def voxel_mesh(
     values = image.ravel()[solid][mesh.topology.original_cell_index[owned]].astype(np.int32)
     tags = dolfinx.mesh.meshtags(mesh, dim, owned, values)
     named = {name: (dim, int(tag)) for name, tag in (names or {}).items() if tag not in voids}
-    return TaggedMesh(mesh, tags, None, named, source)
+    return TaggedMesh(mesh, tags, None, named, source, (np.zeros(dim), lengths))

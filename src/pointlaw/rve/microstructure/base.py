@@ -67,14 +67,15 @@ class Microstructure(ABC):
 
     def shape(self, resolution: int | Sequence[int]) -> tuple[int, ...]:
         """Return the number of voxels along each axis; a single number gives nearly cubic voxels."""
-        if isinstance(resolution, int | np.integer):
-            edge = self.size[0] / resolution
-            counts = [max(1, round(length / edge)) for length in self.size]
-        else:
-            counts = [int(n) for n in resolution]
-        if len(counts) != self.dim or min(counts) < 1:
-            raise InputError(f"resolution = {resolution} must be a number or {self.dim} numbers of at least 1.")
-        return tuple(counts)
+        given = np.asarray(resolution)
+        if given.dtype.kind not in "iu" or given.shape not in ((), (self.dim,)) or given.min() < 1:
+            raise InputError(
+                f"resolution = {resolution} must be a whole number of at least 1, or {self.dim} of them, one an axis."
+            )
+        if given.ndim:
+            return tuple(int(n) for n in given)
+        edge = self.size[0] / int(given)
+        return tuple(max(1, round(length / edge)) for length in self.size)
 
 
 class Image(Microstructure):

@@ -1,4 +1,7 @@
-"""Periodic meshes that follow the inclusions, by gmsh (an extra): triangles in 2D, tetrahedra in 3D."""
+"""Periodic meshes that follow the inclusions, by gmsh (an extra): triangles in 2D, tetrahedra in 3D.
+
+Gmsh takes lengths below 1e-7 for nothing, whatever the unit; so it is given the box with its longest edge as the unit.
+"""
 
 from pointlaw.fem.mpi import MPI  # isort: skip
 
@@ -14,17 +17,22 @@ from pointlaw.rve.microstructure.ellipsoids import Ellipsoids, images
 from pointlaw.tensors import Array
 
 Entity = tuple[int, int]
+_CUT_DIFFERENTLY = "The faces of the box are cut differently on both sides; move an inclusion off the corner."
 
 
 def mesh_inclusions(
     inclusions: Ellipsoids, element_size: float, names: Mapping[str, int], *, voids: bool, comm: Any
 ) -> TaggedMesh:
     """Return the mesh of ellipsoidal inclusions; see :meth:`Inclusions.conforming_mesh`."""
+    unit = float(inclusions.size.max())
 
     def shapes(occ: Any) -> list[Entity]:
         dim, made = len(inclusions.size), []
-        for centre, radii, axes in zip(inclusions.centres, inclusions.radii, inclusions.axes, strict=True):
-            for place in _visible(centre, radii.max(), inclusions.size):
+        centres, all_radii, size = (
+            lengths / unit for lengths in (inclusions.centres, inclusions.radii, inclusions.size)
+        )
+        for centre, radii, axes in zip(centres, all_radii, inclusions.axes, strict=True):
+            for place in _visible(centre, radii.max(), size):
                 made.append(
                     (dim, _ellipse(occ, place, radii, axes) if dim == 2 else _ellipsoid(occ, place, radii, axes))
                 )
@@ -38,17 +46,18 @@ def mesh_fibres(
     section: Ellipsoids, length: float, element_size: float, names: Mapping[str, int], *, comm: Any
 ) -> TaggedMesh:
     """Return the mesh of unidirectional fibres; see :meth:`Fibres.conforming_mesh`."""
+    size = np.append(section.size, length)
+    unit = float(size.max())
 
     def shapes(occ: Any) -> list[Entity]:
         made = []
-        for centre, radii, axes in zip(section.centres, section.radii, section.axes, strict=True):
-            for place in _visible(centre, radii.max(), section.size):
+        for centre, radii, axes in zip(section.centres / unit, section.radii / unit, section.axes, strict=True):
+            for place in _visible(centre, radii.max(), section.size / unit):
                 disc = (2, _ellipse(occ, place, radii, axes))
-                made += [e for e in occ.extrude([disc], 0, 0, length) if e[0] == 3]
+                made += [e for e in occ.extrude([disc], 0, 0, length / unit) if e[0] == 3]
                 occ.remove([disc], recursive=False)
         return made
 
-    size = np.append(section.size, length)
     return _mesh(size, shapes, element_size, names, section.fraction, voids=False, comm=comm)
 
 
@@ -63,7 +72,7 @@ def _ellipse(occ: Any, place: Array, radii: Array, axes: Array) -> int:
 
 def _ellipsoid(occ: Any, place: Array, radii: Array, axes: Array) -> int:
     """Add a sphere or an ellipsoid."""
-    if np.allclose(radii, radii[0]):
+    if np.allclose(radii / radii[0], 1.0):
         tag: int = occ.addSphere(*place, radii[0])
         return tag
     tag = occ.addSphere(0.0, 0.0, 0.0, 1.0)
@@ -92,7 +101,8 @@ def _mesh(
     if not element_size > 0.0:
         raise InputError(f"element_size = {element_size} must be positive.")
     comm = MPI.COMM_SELF if comm is None else comm
-    dim = len(size)
+    dim, unit = len(size), float(size.max())
+    size, element_size = size / unit, element_size / unit
     with _session() as gmsh:
         occ = gmsh.model.occ
         whole = (dim, occ.addRectangle(0, 0, 0, *size) if dim == 2 else occ.addBox(0, 0, 0, *size))
@@ -121,15 +131,16 @@ def _mesh(
             gmsh.model.mesh.generate(dim)
         except Exception as error:
             raise MeshError(f"Gmsh cannot mesh this microstructure: {error}. Leave a gap between inclusions.") from None
-        return _convert(gmsh, dim, comm)
+        return _convert(gmsh, size, unit, comm)
 
 
-def _convert(gmsh: Any, dim: int, comm: Any) -> TaggedMesh:
+def _convert(gmsh: Any, size: Array, unit: float, comm: Any) -> TaggedMesh:
     from dolfinx.io.gmsh import model_to_mesh
 
-    data = model_to_mesh(gmsh.model, comm, 0, gdim=dim)
+    data = model_to_mesh(gmsh.model, comm, 0, gdim=len(size))
+    data.mesh.geometry.x[:] *= unit
     named = {name: (int(group.dim), int(group.tag)) for name, group in data.physical_groups.items()}
-    return TaggedMesh(data.mesh, data.cell_tags, None, named, "the conforming mesh")
+    return TaggedMesh(data.mesh, data.cell_tags, None, named, "the conforming mesh", (np.zeros(len(size)), unit * size))
 
 
 @contextlib.contextmanager
@@ -156,7 +167,7 @@ def _session() -> Iterator[Any]:
 
 def _make_periodic(gmsh: Any, dim: int, axis: int, size: Array) -> None:
     """Let every part of the upper face across ``axis`` be meshed like its counterpart on the lower one."""
-    small = 1e-6 * float(size.max())
+    small = 5e-5  # the boxes that gmsh finds around its shapes are some 1e-6 too large once they were cut
     shift = np.eye(4)
     shift[axis, 3] = size[axis]
     step = np.zeros(3)
@@ -165,11 +176,14 @@ def _make_periodic(gmsh: Any, dim: int, axis: int, size: Array) -> None:
     high_of_lower, low_of_upper = high.copy(), low.copy()
     high_of_lower[axis], low_of_upper[axis] = small, size[axis] - small
     lower = gmsh.model.getEntitiesInBoundingBox(*low, *high_of_lower, dim - 1)
-    for entity in gmsh.model.getEntitiesInBoundingBox(*low_of_upper, *high, dim - 1):
+    upper = gmsh.model.getEntitiesInBoundingBox(*low_of_upper, *high, dim - 1)
+    if not lower or len(lower) != len(upper):
+        raise MeshError(_CUT_DIFFERENTLY)
+    for entity in upper:
         target = np.array(gmsh.model.getBoundingBox(*entity)) - np.tile(step, 2)
         for master in lower:
-            if np.abs(np.array(gmsh.model.getBoundingBox(*master)) - target).max() < 10.0 * small:
+            if np.abs(np.array(gmsh.model.getBoundingBox(*master)) - target).max() < 2.0 * small:
                 gmsh.model.mesh.setPeriodic(dim - 1, [entity[1]], [master[1]], shift.ravel().tolist())
                 break
         else:
-            raise MeshError("The faces of the box are cut differently on both sides; move an inclusion off the corner.")
+            raise MeshError(_CUT_DIFFERENTLY)

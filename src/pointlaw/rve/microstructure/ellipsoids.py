@@ -44,9 +44,8 @@ def separations(centre: Array, shape: Array, others: Array, shapes: Array, size:
     less where they overlap. Its maximum is taken over samples, so that a close pass may be called an overlap.
     """
     away = centre - others[:, None] + images(size)  # [k, images, d]
-    if np.allclose(shape, shape[0, 0] * np.eye(len(centre))) and np.allclose(
-        shapes, shapes[:, :1, :1] * np.eye(len(centre))
-    ):
+    sphere = np.eye(len(centre))
+    if np.allclose(shape / shape[0, 0], sphere) and np.allclose(shapes / shapes[:, :1, :1], sphere):
         reach = np.sqrt(shape[0, 0]) + np.sqrt(shapes[:, 0, 0])
         squared: Array = (np.square(away).sum(axis=2) / reach[:, None] ** 2).min(axis=1)
         return squared

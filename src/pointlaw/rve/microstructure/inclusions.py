@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pointlaw.errors import InputError
-from pointlaw.fem.tagged_mesh import TaggedMesh
+from pointlaw.fem.tagged_mesh import TaggedMesh, rounded
 from pointlaw.rve.microstructure.base import Microstructure, Tags, box
 from pointlaw.rve.microstructure.conforming import mesh_inclusions
 from pointlaw.rve.microstructure.ellipsoids import images, separations, shape_matrices
@@ -64,15 +64,16 @@ class Inclusions(Microstructure):
             gaps = separations(self.centres[k], self.shapes[k], self.centres[:k], self.shapes[:k], self.size)
             if (gaps < 1.0 - 1e-9).any():
                 other = int(np.argmin(gaps))
+                told = rounded(self.centres, float(self.size.max()), 4).tolist()
                 raise InputError(
-                    f"Inclusions {other} at {np.round(self.centres[other], 4).tolist()} and {k} at "
-                    f"{np.round(self.centres[k], 4).tolist()} overlap (periodic images count); move or shrink one."
+                    f"Inclusions {other} at {told[other]} and {k} at {told[k]} overlap (periodic images count); "
+                    "move or shrink one."
                 )
 
     @property
     def round(self) -> bool:
         """Whether all inclusions are discs or spheres."""
-        return bool(np.allclose(self.radii, self.radii[:, :1]))
+        return bool(np.allclose(self.radii / self.radii[:, :1], 1.0))
 
     @property
     def fraction(self) -> float:

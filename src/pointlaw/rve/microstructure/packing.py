@@ -140,7 +140,7 @@ def _throw(
     count, dim = semi.shape
     centres, axes = np.empty((count, dim)), np.empty((count, dim, dim))
     shapes = np.empty((count, dim, dim))
-    round_ = bool(np.allclose(semi, semi[:, :1]))
+    round_ = bool(np.allclose(semi / semi[:, :1], 1.0))
     for k in range(count):
         for _ in range(attempts):
             turn = np.eye(dim) if round_ else _direction(rng, dim)

@@ -69,7 +69,7 @@ class Truss(Microstructure):
         self.struts: Array = struts * self.size
         self.radius = self._radius_for(fraction) if radius is None else float(radius)
         if not self.radius > 0.0:
-            raise InputError(f"Truss: radius = {radius} must be positive.")
+            raise InputError(f"Truss: radius = {self.radius} must be positive.")
 
     def tags_at(self, x: Array) -> Tags:
         """Return strut or void for each place."""
@@ -96,4 +96,7 @@ class Truss(Microstructure):
         grid = [(np.arange(SAMPLES[self.dim]) + 0.5) / SAMPLES[self.dim] * length for length in self.size]
         x = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, self.dim)
         away = self.distance(x)
-        return float(brentq(lambda r: float(np.mean(away <= r)) - fraction, 0.0, float(away.max()), xtol=1e-6))
+        small = 1e-6 * float(self.size.max())
+        if np.mean(away <= small) >= fraction:
+            raise InputError(f"Truss: fraction = {fraction} is too small for a radius to be found; give the radius.")
+        return float(brentq(lambda r: float(np.mean(away <= r)) - fraction, 0.0, float(away.max()), xtol=small))
