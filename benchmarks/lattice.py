@@ -13,8 +13,8 @@ starts.
 
 Both kinds of energy are objective, cubic and free of stress at rest by construction. ``free`` is the default: where
 struts have buckled the cell X is not elliptic, so no polyconvex energy can follow it (``benchmarks/beam_lattice.py``,
-``benchmarks/lattice_limit.py --mixed``). ``polyconvex`` is for who needs the guarantee more than the last percents. With ``--computed 0`` the five
-paths are all there is.
+``benchmarks/lattice_limit.py --mixed``). ``polyconvex`` is for who needs the guarantee more than the last percents.
+With ``--computed 0`` the five paths are all there is.
 
 Prints the relative error ‖P − P̂‖/‖P̂‖ of each public path, whole and by branches, and beside it the floor: buckled
 struts break the symmetry of the cube, and that part of the stress no energy of this symmetry can follow. Then the error
