@@ -6,7 +6,7 @@ compiles nothing.
 
 from pointlaw.fem.mpi import MPI, agree  # isort: skip  # noqa: F401 - MPI first
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Supports:
         self.bcs: list[fem.DirichletBC] = []
         self._values: list[tuple[Any, Evaluator]] = []
         self._comm = body.mesh.comm
-        for displacement in _listed("support", displacements, (Displacement,)):
+        for displacement in _listed("supports", displacements, (Displacement,), "loads"):
             for axis, value in displacement.components.items():
                 place = place_name(displacement.where)
                 if axis >= body.mesh.geometry.dim:
@@ -95,7 +95,9 @@ class Loads:
         self._places: dict[str, list[tuple[int, np.ndarray]]] = {"ds": [], "dx": []}
         # Left alone, UFL adds up the degrees of all factors of a following load, far beyond any use.
         self._metadata = {"quadrature_degree": 2 * V.element.basix_element.degree + 2}
-        self._terms: list[tuple[Load, Any, ufl.Measure]] = [self._term(load) for load in _listed("load", loads, LOADS)]
+        self._terms: list[tuple[Load, Any, ufl.Measure]] = [
+            self._term(load) for load in _listed("loads", loads, LOADS, "supports")
+        ]
         self.follows = kinematics.finite and any(isinstance(load, Pressure) for load in loads)
 
     def set_time(self, t: float) -> None:
@@ -155,15 +157,17 @@ class Loads:
         return target
 
 
-def _listed(what: str, given: Any, kinds: tuple[type, ...]) -> Sequence[Any]:
-    """Return the supports or loads ``given`` if they are a sequence of these; raises ``SetupError`` otherwise."""
-    if isinstance(given, kinds):
-        raise SetupError(f"{what}s are a list; got {type(given).__name__} alone: write [{type(given).__name__}(…)].")
-    names = " or a ".join(kind.__name__ for kind in kinds)
-    for each in given:
-        if not isinstance(each, kinds):
-            raise SetupError(f"A {what} is a {names}; a {type(each).__name__} is none.")
-    return list(given)
+def _listed(name: str, given: Any, kinds: tuple[type, ...], other: str) -> list[Any]:
+    """Return ``given`` as a list; raises ``SetupError`` if it is none, or holds something else than ``kinds``."""
+    if not isinstance(given, Iterable):
+        raise SetupError(f"{name} = {given!r} must be a list; write {name}=[…], also around a single one.")
+    entries = list(given)
+    for entry in entries:
+        if not isinstance(entry, kinds):
+            what = type(entry).__name__
+            hint = f"; put it into {other}" if isinstance(entry, (Displacement, *LOADS)) else ""
+            raise SetupError(f"{name} holds {entry!r}, a {what}, which does not belong there{hint}.")
+    return entries
 
 
 def _put(values: list[tuple[Any, Evaluator]], t: float, comm: Any) -> None:

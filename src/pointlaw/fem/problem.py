@@ -10,7 +10,7 @@ from pointlaw.fem.mpi import MPI  # isort: skip  # noqa: F401 - MPI first
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,8 +165,6 @@ class MechanicsProblem:
             for tag, material in parts.items()
         }
         self._require_cover()
-        supports = _list_of("supports", supports, Displacement, "loads")
-        loads = _list_of("loads", loads, Load, "supports")
         self.supports = Supports(self.formulation.space, self.body, supports)
         require_supports(self.V, self.kinematics, self.supports.bcs, self.formulation.displacement_dofs())
         self.loads = Loads(self.V, self.body, self.kinematics, loads)
@@ -369,16 +367,3 @@ class MechanicsProblem:
                 why = next((f": {entry[4]}" for entry in entries if entry[2] and entry[4]), "")
                 return f"{law} failed at {count} point(s) of region '{name}', the first near x = ({near}){why}."
         return ""
-
-
-def _list_of(name: str, given: Any, kind: Any, other: str) -> list[Any]:
-    """Return ``given`` as a list; raises ``SetupError`` if it is none, or holds something else than ``kind``."""
-    if not isinstance(given, Iterable):
-        raise SetupError(f"{name} = {given!r} must be a list; write {name}=[…], also around a single one.")
-    entries = list(given)
-    for entry in entries:
-        if not isinstance(entry, kind):
-            what = type(entry).__name__
-            hint = f"; put it into {other}" if isinstance(entry, Displacement | Load) else ""
-            raise SetupError(f"{name} holds {entry!r}, a {what}, which does not belong there{hint}.")
-    return entries
