@@ -22,6 +22,7 @@ from pointlaw.paths import LoadPath, drive
 from pointlaw.tensors import FINITE_STRAIN_3D
 
 Answers = list[tuple[np.ndarray, np.ndarray]]  # of each path F[t, 9] and P[t, 9], Pa, without rest
+STEPS = 8  # of a path to train on or to ask; every second point is trained on, the last among them
 EARLY = 1.2  # exponent of the load factor: smaller steps near rest, where struts buckle
 # Displacement gradients at the end of paths that combine stretches and shears within the range of the data.
 NAMED = {
@@ -91,15 +92,15 @@ def _with_free_sides(cell: Cell, F: np.ndarray) -> Answers:
     return [(record.strain[k, rows], record.stress[k, rows]) for k, rows in enumerate(reached)]
 
 
-def named_and_drawn(cell: Cell, count: int, free: int, steps: int, paths: Paths) -> Paths:
+def named_and_drawn(cell: Cell, count: int, free: int, paths: Paths) -> Paths:
     """Return the named mixed paths, ``count`` drawn ones and ``free`` with free sides, none of them to train on.
 
     Those that the beams do not follow to the end are left out.
     """
     ends = np.concatenate([np.array(list(NAMED.values())), drawn(count, 1, paths).reshape(-1, 3, 3)])
-    answers = mixed(cell, ends, steps) + (free_sided(cell, drawn_free(free, 1), steps) if free else [])
+    answers = mixed(cell, ends, STEPS) + (free_sided(cell, drawn_free(free, 1), STEPS) if free else [])
     names = [*NAMED, *(f"drawn {k}" for k in range(count)), *(f"free sides {k}" for k in range(free))]
-    return {name: path for name, path in zip(names, answers, strict=True) if len(path[0]) == steps}
+    return {name: path for name, path in zip(names, answers, strict=True) if len(path[0]) == STEPS}
 
 
 def drawn(count: int, seed: int, paths: Paths) -> np.ndarray:

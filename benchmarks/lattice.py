@@ -42,7 +42,7 @@ import torch  # noqa: E402
 from scipy.linalg.blas import dsyrk  # noqa: E402
 
 from beam_lattice import CONSTANTS, HELD_OUT, WITHOUT  # noqa: E402
-from beam_paths import NAMED, drawn, drawn_free, free_sided, mixed, named_and_drawn  # noqa: E402
+from beam_paths import NAMED, STEPS, Answers, drawn, drawn_free, free_sided, mixed, named_and_drawn  # noqa: E402
 from beams import Cell  # noqa: E402
 from lattice_data import (  # noqa: E402
     CELLS,
@@ -64,7 +64,6 @@ from pointlaw.networks import EnergySymmetrised  # noqa: E402
 from pointlaw.networks.energy_residuals import StressResiduals  # noqa: E402
 from pointlaw.networks.energy_symmetrised import mean_energy  # noqa: E402
 
-Computed = list[tuple[np.ndarray, np.ndarray]]  # F and P of the points of a path, without rest
 Weights = torch.Tensor  # of a network, in one row
 COMPUTED = "mixed paths computed as beams"
 PUBLIC = "doi 10.1007/s00466-020-01954-7, CC BY 4.0"
@@ -74,7 +73,6 @@ MODELS = {
 }
 NEAR = 0.06  # largest component of F − I up to which every point of a public path is trained on
 EVERY = 4  # beyond, one point of so many is trained on
-STEPS = 8  # of a computed path; every second point is trained on, the last among them
 FREE_SIDED = 0.25  # share of the computed paths whose sides are free
 UNSEEN = 24, 12  # computed paths that are not trained on, beside the named ones: drawn, and with free sides
 POWER = 0.5  # of the mean stress of a path: at 1 every path counts the same, at 0 every stress
@@ -91,7 +89,7 @@ def chosen(F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return near | ((np.arange(len(F)) - rest_row(F)) % EVERY == 0), np.where(near, 1.0, EVERY)
 
 
-def to_train_on(cell: Cell, count: int, paths: Paths) -> Computed:
+def to_train_on(cell: Cell, count: int, paths: Paths) -> Answers:
     """Return every second point of computed paths that the beams could follow to the end; some have free sides."""
     if count == 0:
         return []
@@ -100,7 +98,7 @@ def to_train_on(cell: Cell, count: int, paths: Paths) -> Computed:
     return [(F[1::2], P[1::2]) for F, P in answers if len(F) == STEPS]
 
 
-def trained_on(paths: Paths, computed: Computed, cell: str) -> Dataset:
+def trained_on(paths: Paths, computed: Answers, cell: str) -> Dataset:
     """Return the points trained on, as branches that begin at the undeformed state."""
     parts = []
     for F, P in paths.values():
@@ -109,12 +107,12 @@ def trained_on(paths: Paths, computed: Computed, cell: str) -> Dataset:
     return dataset(parts + from_rest(computed), cell, f"{PUBLIC}; {COMPUTED}" if computed else PUBLIC)
 
 
-def from_rest(computed: Computed) -> Computed:
+def from_rest(computed: Answers) -> Answers:
     """Return computed paths with the undeformed state before them."""
     return [(np.vstack([REST, F]), np.vstack([np.zeros(9), P])) for F, P in computed]
 
 
-def dataset(parts: Computed, cell: str, source: str) -> Dataset:
+def dataset(parts: Answers, cell: str, source: str) -> Dataset:
     """Return paths ``(F, P)`` as a dataset, repeating the last row of the shorter ones."""
     times = max(len(F) for F, _ in parts)
     strain, stress = (
@@ -178,7 +176,7 @@ def train(problem: StressResiduals, moves: torch.Tensor, seconds: float, most: f
 
 
 def residuals(
-    network: EnergySymmetrised, paths: Paths, computed: Computed, scale: float, power: float
+    network: EnergySymmetrised, paths: Paths, computed: Answers, scale: float, power: float
 ) -> StressResiduals:
     """Return the residuals of the points trained on, those of a path over the ``power`` of its mean stress.
 
@@ -225,7 +223,7 @@ def start(network: EnergySymmetrised, problem: StressResiduals) -> None:
 
 
 def fitted(
-    paths: Paths, computed: Computed, scale: float, given: argparse.Namespace, seed: int, weights: Weights | None,
+    paths: Paths, computed: Answers, scale: float, given: argparse.Namespace, seed: int, weights: Weights | None,
     seconds: float, most: float,
 ) -> tuple[float, int, Weights]:  # fmt: skip
     """Return the misfit, the seed and the weights of a fit from the start of this seed, or from these weights on."""
@@ -245,7 +243,7 @@ def fitted(
 
 
 def ensemble(
-    paths: Paths, computed: Computed, scale: float, given: argparse.Namespace
+    paths: Paths, computed: Answers, scale: float, given: argparse.Namespace
 ) -> tuple[EnergySymmetrised, list[EnergySymmetrised]]:
     """Return the mean of the best fits from different starts, and these; each core works on one fit at a time.
 
@@ -328,7 +326,7 @@ def main() -> None:
     paths = read(given.data, given.cell)
     scaling = Scaling.fit(trained_on(paths, [], given.cell), "physical")
     scale = scaling.stress[0]
-    unseen = named_and_drawn(CONSTANTS[given.cell], *UNSEEN, STEPS, paths)
+    unseen = named_and_drawn(CONSTANTS[given.cell], *UNSEEN, paths)
     computed = to_train_on(CONSTANTS[given.cell], given.computed, paths)
     lost = len(NAMED) + sum(UNSEEN) + given.computed - len(unseen) - len(computed)
     print(

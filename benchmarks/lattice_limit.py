@@ -25,7 +25,6 @@ from pointlaw.data import closest_polyconvex
 from pointlaw.networks.structure import cubic_rotations
 
 AT_REST = 1e3  # weight of the stress at rest, which is zero, over the largest of the others
-STEPS = 8  # of a computed path
 CROWDED = 1.5  # exponent that crowds the points of a branch near rest, where struts buckle
 
 
@@ -75,9 +74,10 @@ def main() -> None:
     given = parser.parse_args()
     answer = {}
     for cell in given.cell:
-        paths = {name: path for name, path in read(given.data, cell).items() if name in given.only}
+        public = read(given.data, cell)
+        paths = {name: path for name, path in public.items() if name in given.only}
         if given.mixed:
-            paths |= named_and_drawn(CONSTANTS[cell], given.drawn, 0, STEPS, read(given.data, cell))
+            paths |= named_and_drawn(CONSTANTS[cell], given.drawn, 0, public)
         answer[cell], line = limits(paths, given.points)
         print(f"{cell}: relative errors of P in % that remain ({line})")
         show("", answer[cell])
